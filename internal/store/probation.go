@@ -1,0 +1,247 @@
+package store
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// A new item is on probation: Ristretto is told of it when it has been asked for
+// since. A Set wakes Ristretto's goroutine and may make it look for victims, which
+// costs more than all the rest of a Put, and most results are never asked for twice:
+// those make room for each other, oldest first, and leave what Ristretto holds alone.
+
+const (
+	// tellEvery is how often Ristretto is told of the items that were asked for.
+	tellEvery = time.Second
+
+	// maxAsked is how many hashes a shard notes between two such moments. Where there
+	// are more, it looks through all of its items on probation instead.
+	maxAsked = 1024
+
+	// slack is how many announcements of a shard may be of no use, besides as many as
+	// are of use, before they are taken out.
+	slack = 64
+
+	never = math.MaxInt64
+)
+
+// announcement is a ticket on probation. It counts while the index says so of its
+// item.
+type announcement struct {
+	ticket  ticket
+	expires int64
+}
+
+func (it *Item[V]) wasAsked() bool { return atomic.LoadUint32(&it.asked) != 0 }
+
+// ask notes that it was asked for, the first time. From then on nobody writes to it,
+// so that processors that read the same item share it.
+func (s *Store[V]) ask(it *Item[V]) {
+	if atomic.CompareAndSwapUint32(&it.asked, 0, 1) {
+		s.shard(it.Hash).note(it.Hash)
+	}
+}
+
+// note has the teller look at the item of a hash, soon.
+func (h *shard[V]) note(hash uint64) {
+	h.asks.Lock()
+	defer h.asks.Unlock()
+	if len(h.asked) < maxAsked {
+		h.asked = append(h.asked, hash)
+	}
+}
+
+// announce puts an item that was published on probation. The caller holds h.order.
+func (s *Store[V]) announce(h *shard[V], t ticket, it *Item[V]) {
+	h.waiting = append(h.waiting, announcement{t, it.Expires})
+	if it.Expires != 0 {
+		h.soonest = min(h.soonest, it.Expires)
+	}
+	if it.wasAsked() { // In an earlier life, or before h.waiting had it.
+		h.note(it.Hash)
+	}
+	if len(h.waiting) > 2*h.live+slack {
+		s.sift(h, func(*Item[V]) bool { return false })
+	}
+	select {
+	case s.wake <- struct{}{}:
+	default: // The teller has yet to take one, and comes to h after that.
+	}
+}
+
+// makeRoom lets items on probation go until need bytes fit, and reports whether they
+// do. Other shards are passed over where a Put, a Delete or the teller is at work.
+// The caller holds h.order.
+func (s *Store[V]) makeRoom(h *shard[V], need int64) bool {
+	for s.bytes.Load() > s.maxBytes-need {
+		if !s.letGo(h) && !s.letGoElsewhere(h) {
+			return false
+		}
+	}
+	return true
+}
+
+// letGoElsewhere is letGo for another shard than h, whose order the caller holds. It
+// never waits for one, since whoever holds that may be on the way to h.
+func (s *Store[V]) letGoElsewhere(h *shard[V]) bool {
+	start := rand.IntN(shardCount)
+	for i := range s.shards {
+		o := &s.shards[(start+i)%shardCount]
+		if o == h || !o.order.TryLock() {
+			continue
+		}
+		gone := s.letGo(o)
+		o.order.Unlock()
+		if gone {
+			return true
+		}
+	}
+	return false
+}
+
+// letGo ends the probation of the oldest items of a shard until one has gone: what
+// was asked for goes on to Ristretto, if it can be told, and the rest goes. It
+// reports false where nothing is left. The caller holds h.order.
+func (s *Store[V]) letGo(h *shard[V]) bool {
+	for h.live > 0 {
+		a := h.waiting[0]
+		h.waiting = h.waiting[1:]
+		rec, ok := h.onProbation(a.ticket)
+		if !ok || rec.it.wasAsked() && s.tell(h, rec) {
+			continue
+		}
+		s.withdraw(h, a.ticket)
+		if _, alive := s.ttl(a.expires); alive {
+			s.evictions.Add(1)
+		}
+		return true
+	}
+	h.waiting, h.soonest = nil, never
+	return false
+}
+
+// tell tells Ristretto of an item on probation. It reports false, and leaves it
+// there, where Ristretto's queue is full or the item has expired. The caller holds
+// h.order.
+func (s *Store[V]) tell(h *shard[V], rec record[V]) bool {
+	ttl, alive := s.ttl(rec.it.Expires)
+	if !alive {
+		return false
+	}
+	h.move(rec, queued, -1) // Before Ristretto may say that it is resident.
+	t := ticket{rec.it.Hash, rec.serial}
+	if s.keeper.SetWithTTL(t.hash, t, 0, ttl) {
+		return true
+	}
+	h.move(rec, waiting, +1)
+	return false
+}
+
+// sift goes through what is on probation in a shard: what counts no more is taken
+// out, items that have expired go, and Ristretto is told of those that pick chooses,
+// as far as its queue has room; the rest of them is noted. The caller holds h.order.
+func (s *Store[V]) sift(h *shard[V], pick func(*Item[V]) bool) {
+	s.retain(h, func(a announcement) bool {
+		rec, ok := h.onProbation(a.ticket)
+		if ok && pick(rec.it) {
+			if s.tell(h, rec) {
+				return false
+			}
+			h.note(a.ticket.hash)
+		}
+		return ok
+	})
+}
+
+// expire removes the items on probation that have expired. The caller holds h.order.
+func (s *Store[V]) expire(h *shard[V]) {
+	if s.now() >= h.soonest {
+		s.retain(h, func(announcement) bool { return true })
+	}
+}
+
+// retain takes out of what is on probation in a shard what has expired and what keep
+// does not want. The caller holds h.order.
+func (s *Store[V]) retain(h *shard[V], keep func(announcement) bool) {
+	now := s.now()
+	kept := h.waiting[:0]
+	h.soonest = never
+	for _, a := range h.waiting {
+		switch {
+		case a.expires != 0 && a.expires <= now:
+			s.withdraw(h, a.ticket)
+		case keep(a):
+			kept = append(kept, a)
+			if a.expires != 0 {
+				h.soonest = min(h.soonest, a.expires)
+			}
+		}
+	}
+	if cap(kept) > 4*(len(kept)+slack) {
+		kept = slices.Clone(kept) // Into less memory.
+	}
+	h.waiting = kept
+}
+
+// tellAsked tells Ristretto of the items of a shard that were asked for, as far as
+// its queue has room; the rest is noted again. The caller holds h.order.
+func (s *Store[V]) tellAsked(h *shard[V]) {
+	h.asks.Lock()
+	asked := h.asked
+	h.asked = nil
+	h.asks.Unlock()
+	if len(asked) >= maxAsked {
+		s.sift(h, (*Item[V]).wasAsked)
+		return
+	}
+	for _, hash := range asked {
+		h.mu.RLock()
+		rec, ok := h.records[hash]
+		h.mu.RUnlock()
+		if ok && rec.place == waiting && !s.tell(h, rec) {
+			h.note(hash)
+		}
+	}
+	if len(h.waiting) > 2*h.live+slack {
+		s.sift(h, func(*Item[V]) bool { return false })
+	}
+}
+
+// tend tells Ristretto of what was asked for and frees what has expired, in all
+// shards, and reports whether anything is left on probation.
+func (s *Store[V]) tend() (left bool) {
+	for i := range s.shards {
+		h := &s.shards[i]
+		h.order.Lock()
+		s.expire(h)
+		s.tellAsked(h)
+		left = left || h.live > 0
+		h.order.Unlock()
+	}
+	return left
+}
+
+// runTeller tends the shards, until Close, while anything is on probation. It is a
+// goroutine and no timer, which would belong to the synctest bubble of whoever
+// happens to Put.
+func (s *Store[V]) runTeller() {
+	defer close(s.ended)
+	for left := false; ; {
+		if !left {
+			select {
+			case <-s.wake:
+			case <-s.quit:
+				return
+			}
+		}
+		select {
+		case <-time.After(tellEvery):
+		case <-s.quit:
+			return
+		}
+		left = s.tend()
+	}
+}
