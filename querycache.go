@@ -1,0 +1,370 @@
+// Package querycache caches query results under database/sql.
+//
+// It is a driver that wraps another one. It serves repeated SELECT statements
+// from memory and stops serving a result as soon as anything it was made of is
+// written through the cache. Nothing in the code that queries changes but the
+// name of the driver.
+//
+// # Usage
+//
+//	cache, err := querycache.Register("sqlite3-cached", &sqlite3.SQLiteDriver{}, querycache.Config{})
+//	…
+//	db, err := sqlx.Open("sqlite3-cached", "app.db")
+//
+// # Consistency
+//
+// A read served from the cache is never older than the last write through the
+// same [Cache] that returned before the read began, and no client sees new
+// data and then old. A write that does not go through the cache, made by
+// another process for example, is seen after at most [Config.TTL]; tell the
+// cache of it with [Cache.InvalidateTables] to see it at once. Two Caches over
+// one database do not know of each other.
+//
+// What the cache does not understand it does not cache (a read), or lets
+// invalidate everything (a write). Inside a transaction, and on a connection
+// whose state cannot be told, reads go to the database. The cache never fails
+// a query.
+//
+// # Hints
+//
+// [Bypass], [Refresh] and [WithTTL] tune single calls through their context.
+//
+// # Invalidation
+//
+// Writes invalidate by themselves: the tables that a statement writes, also
+// through triggers, cascades and views, are learned from the database.
+// [Cache.InvalidateTables], [Cache.InvalidateQuery] and [Cache.Purge] do it by
+// hand.
+//
+// # Limits
+//
+// SQLite is supported, through github.com/mattn/go-sqlite3. Statements that
+// are not a single plain read, use functions that are not known to be pure,
+// take locks or read virtual or internal tables are not cached. A column that
+// holds the text 'now' and is passed to a date function is taken for the
+// constant that it usually is. What is done with a connection taken out by
+// [Unwrap] is not seen: while it is out nothing is cached, and its reads are
+// not cached afterwards.
+package querycache
+
+import (
+	"database/sql"
+	"database/sql/driver"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+	"weak"
+
+	"github.com/querycache/querycache/internal/rowset"
+	"github.com/querycache/querycache/internal/store"
+)
+
+// Cache holds results and knows when they are valid. It is shared by all
+// databases opened through it: a write through any of them invalidates what
+// all of them cached. It is safe for concurrent use.
+type Cache struct {
+	config  Config
+	store   *store.Store[entry]
+	plans   plans
+	flights flights
+	reaper  reaper
+	base    time.Time // of the monotonic clock
+	enabled atomic.Bool
+	closed  atomic.Bool
+	policy  policy
+	unread  sync.Once // for warnUnread
+	settled bool      // a call of the parent that returned has no effect any more
+
+	counters *counters // for what no connection counts
+	stripes  [stripes]counters
+	conns    atomic.Uint64 // connections made, to spread them over stripes
+
+	mu      sync.Mutex // guards what follows
+	words   *words
+	sources map[sourceKey]weak.Pointer[source]
+	split   map[sourceKey]weak.Pointer[words] // with SplitByDSN
+	doubts  map[*write]*time.Timer
+}
+
+// New returns a cache with no database yet. Use [Cache.Wrap],
+// [Cache.WrapConnector] or, for a driver name, [Register]. The error is a
+// *[ConfigError].
+func New(cfg Config) (*Cache, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Dialect != 0 {
+		if err := cfg.supports(nil); err != nil {
+			return nil, err
+		}
+	}
+	c := &Cache{
+		config:  cfg,
+		base:    time.Now(),
+		policy:  oneToOne{},
+		settled: true,
+		words:   newWords(),
+		sources: make(map[sourceKey]weak.Pointer[source]),
+		split:   make(map[sourceKey]weak.Pointer[words]),
+		doubts:  make(map[*write]*time.Timer),
+	}
+	c.counters = &c.stripes[0]
+	c.store, err = store.New[entry](store.Config{MaxBytes: cfg.MaxBytes, MaxItem: cfg.MaxEntryBytes, Now: c.now})
+	if err != nil {
+		return nil, &ConfigError{"MaxBytes", err.Error()}
+	}
+	c.enabled.Store(true)
+	c.reaper.start(c)
+	return c, nil
+}
+
+// Register makes a cache and registers the wrapped driver d under name, to be
+// opened with sql.Open. The error is a *[ConfigError]: among others, for an
+// empty or taken name and for a driver whose dialect cannot be told.
+func Register(name string, d driver.Driver, cfg Config) (*Cache, error) {
+	switch {
+	case name == "":
+		return nil, &ConfigError{"name", "is empty"}
+	case isNil(d):
+		return nil, &ConfigError{"driver", "is nil"}
+	case slices.Contains(sql.Drivers(), name):
+		return nil, &ConfigError{"name", fmt.Sprintf("%q is already registered", name)}
+	}
+	if _, err := cfg.withDefaults(); err != nil {
+		return nil, err
+	}
+	if err := cfg.supports(d); err != nil {
+		return nil, err
+	}
+	c, err := New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := register(name, c.Wrap(d)); err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// register registers a driver, also where another package takes the name
+// between the look and the call.
+func register(name string, d driver.Driver) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = &ConfigError{"name", fmt.Sprintf("%q is already registered", name)}
+		}
+	}()
+	sql.Register(name, d)
+	return nil
+}
+
+// SetEnabled switches serving and storing on or off. While it is off reads go
+// to the database and writes still invalidate, so that switching on again is
+// safe. A new cache is on.
+func (c *Cache) SetEnabled(on bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closed.Load() {
+		c.enabled.Store(on)
+	}
+}
+
+// warnUnread tells an operator, once, that nothing can be cached for want of the
+// schema.
+func (c *Cache) warnUnread() {
+	c.unread.Do(func() {
+		c.config.Logger.Warn("querycache: the schema cannot be read; statements that need it are not cached, and writes invalidate everything")
+	})
+}
+
+// Close frees all results and ends the cache's goroutines. Databases opened
+// through it stay usable, uncached. Close returns nil.
+func (c *Cache) Close() error {
+	c.mu.Lock()
+	closed := c.closed.Swap(true)
+	c.enabled.Store(false)
+	c.mu.Unlock()
+	if closed {
+		return nil
+	}
+	c.reaper.close()
+	c.store.Close()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for w, timer := range c.doubts {
+		timer.Stop()
+		delete(c.doubts, w)
+	}
+	return nil
+}
+
+// now is the cache's monotonic clock, in nanoseconds.
+func (c *Cache) now() int64 { return int64(time.Since(c.base)) }
+
+// doubt keeps a write whose outcome is unknown in flight until it can have no
+// effect any more.
+func (c *Cache) doubt(w *write) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed.Load() {
+		return // Nothing is served any more: it may stay in flight.
+	}
+	c.doubts[w] = time.AfterFunc(c.config.InDoubt, func() {
+		c.mu.Lock()
+		delete(c.doubts, w)
+		c.mu.Unlock()
+		w.settle(changed)
+	})
+}
+
+// item is an entry as the store holds it.
+type item = store.Item[entry]
+
+// entry is a result and what its validity rests on.
+type entry struct {
+	key    key
+	result rowset.Result
+	words  []*word // everything, then the tables
+	query  *word
+	stamps []uint64 // of words, then of query: all clean
+	gate   gate     // nil: open
+
+	oneArg    [1]driver.NamedValue // where key has one
+	fewStamps [4]uint64            // where there are no more
+}
+
+// gate is a further condition of validity.
+type gate interface {
+	open() bool
+}
+
+// valid reports whether nothing that the entry depends on was written since
+// its query began, and nothing is being written now.
+func (e *entry) valid() bool {
+	for i, w := range e.words {
+		if !same(w.load(), e.stamps[i]) {
+			return false
+		}
+	}
+	return same(e.query.load(), e.stamps[len(e.words)]) && (e.gate == nil || e.gate.open())
+}
+
+// dead reports whether the entry can never be served again.
+func (e *entry) dead() bool {
+	older := func(w *word, stamp uint64) bool { return w.load()>>inFlightBits != stamp>>inFlightBits }
+	for i, w := range e.words {
+		if older(w, e.stamps[i]) {
+			return true
+		}
+	}
+	return older(e.query, e.stamps[len(e.words)]) || (e.gate != nil && !e.gate.open())
+}
+
+func same(now, stamp uint64) bool {
+	if broken(controlServeDirty) {
+		return now>>inFlightBits == stamp>>inFlightBits
+	}
+	return now == stamp
+}
+
+// lookup finds the entry of a call, valid and not expired.
+func (c *Cache) lookup(q *call) *rowset.Result {
+	q.conn.finds++
+	it := c.store.FindNth(q.hash, q.conn.finds)
+	if it == nil || !it.Value.key.equal(q.conn.scope, q.plan.Text, q.args) || !it.Value.valid() {
+		return nil
+	}
+	if it.Expires != 0 && c.now() >= it.Expires {
+		return nil
+	}
+	return &it.Value.result
+}
+
+// filling is a result on its way into the store.
+type filling struct {
+	key    key
+	plan   *plan
+	query  *word
+	stamps []uint64
+	born   int64
+	ttl    time.Duration
+	hash   uint64
+}
+
+// entrySize is what an entry takes beside its result and its key, in bytes.
+const entrySize = 256
+
+// fill stores the result that it holds, unless something that it depends on was
+// written since its words were captured.
+func (c *Cache) fill(f *filling, it *item) bool {
+	e := &it.Value
+	e.key, e.gate = f.key.own(e.oneArg[:0]), f.key.scope.gate()
+	e.words, e.query, e.stamps = f.plan.words, f.query, append(e.fewStamps[:0], f.stamps...)
+	if !c.enabled.Load() || !e.valid() {
+		return false
+	}
+	it.Hash, it.Born, it.Expires = f.hash, f.born, f.expires()
+	it.Cost = entrySize + int64(8*len(f.stamps)) + e.result.Size() + f.key.size()
+	if !c.store.Put(it) {
+		return false
+	}
+	for _, w := range e.words[1:] {
+		w.tagged.add(c.store, it)
+	}
+	return true
+}
+
+// expires is when the entry expires: its TTL, less up to a tenth at random,
+// after its words were captured.
+func (f *filling) expires() int64 {
+	if f.ttl < 0 {
+		return 0
+	}
+	ttl := int64(f.ttl)
+	if tenth := ttl / 10; tenth > 0 {
+		ttl -= rand.Int64N(tenth)
+	}
+	return max(f.born+ttl, 1)
+}
+
+// forget frees whatever entry has this hash.
+func (c *Cache) forget(hash uint64) {
+	if it := c.store.Peek(hash); it != nil {
+		c.store.Delete(it)
+	}
+}
+
+// eachWords calls f with every set of words.
+func (c *Cache) eachWords(f func(*words)) {
+	c.mu.Lock()
+	sets := []*words{c.words}
+	for _, weakly := range c.split {
+		if ws := weakly.Value(); ws != nil {
+			sets = append(sets, ws)
+		}
+	}
+	c.mu.Unlock()
+	for _, ws := range sets {
+		f(ws)
+	}
+}
+
+// eachScope calls f with the scope that the connections of each source share.
+func (c *Cache) eachScope(f func(*scope)) {
+	c.mu.Lock()
+	scopes := make([]*scope, 0, len(c.sources))
+	for _, weakly := range c.sources {
+		if s := weakly.Value(); s != nil {
+			scopes = append(scopes, s.shared)
+		}
+	}
+	c.mu.Unlock()
+	for _, s := range scopes {
+		f(s)
+	}
+}

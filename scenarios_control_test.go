@@ -1,0 +1,253 @@
+package querycache_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/querycache/querycache"
+)
+
+func scenario62(t *testing.T) {
+	const ttl = 150 * time.Millisecond
+	expired := func() { time.Sleep(ttl + 20*time.Millisecond) }
+	s := newStageWith(t, family, querycache.Config{TTL: ttl}, &tap{})
+	// A writer that the cache does not see.
+	behind := func() { s.must(s.raw.ExecContext(t.Context(), "UPDATE a SET v = v + 1; UPDATE b SET v = v + 1")) }
+	s.entry(sumA)
+	behind()
+	if a, told := s.read(sumA); told == "hit" { // Else the machine was slow.
+		s.value(a, 4, sumA)
+	}
+	expired()
+	s.fresh(sumA)
+
+	// Per query: longer, none, shorter.
+	long := s.with(querycache.WithTTL(t.Context(), time.Hour))
+	never := s.with(querycache.WithTTL(t.Context(), -1))
+	short := s.with(querycache.WithTTL(t.Context(), time.Millisecond))
+	zero := s.with(querycache.WithTTL(querycache.WithTTL(t.Context(), time.Hour), 0))
+	long.miss(sumA + " WHERE 1")
+	never.miss(sumA + " WHERE 2")
+	zero.miss(sumA + " WHERE 3")
+	short.miss(sumB)
+	time.Sleep(5 * time.Millisecond)
+	short.miss(sumB)
+	time.Sleep(5 * time.Millisecond)
+	s.miss(sumB)
+	expired()
+	s.hit(sumA + " WHERE 1") // The TTL is the entry's, whoever asks.
+	s.hit(sumA + " WHERE 2")
+	s.miss(sumA + " WHERE 3") // Zero takes the hint back.
+	s.exec("UPDATE a SET v = v + 1")
+	s.fresh(sumA + " WHERE 1")
+	s.fresh(sumA + " WHERE 2")
+
+	// Config.TTL: zero is a minute, negative is for ever.
+	for _, cfg := range []querycache.Config{{}, {TTL: -1}} {
+		s := newStageWith(t, family, cfg, &tap{})
+		s.entry(sumA)
+		expired()
+		s.hit(sumA)
+	}
+}
+
+func scenario63(t *testing.T) {
+	s := newStage(t, family)
+	bypass, refresh := s.with(querycache.Bypass(t.Context())), s.with(querycache.Refresh(t.Context()))
+	bypass.bypass("hint", sumA)
+	s.miss(sumA)
+	s.must(s.raw.ExecContext(t.Context(), "UPDATE a SET v = 10")) // Not seen by the cache.
+	a, _ := s.read(sumA)
+	s.value(a, 4, sumA)
+	bypass.reads("bypass: hint", sumA)
+	a, told := s.read(sumA)
+	if s.value(a, 4, sumA); told != "hit" {
+		t.Errorf("%s: a bypass changes the cache", told)
+	}
+	refresh.miss(sumA)
+	s.value(s.hit(sumA), 30, sumA)
+	s.with(querycache.Refresh(querycache.Bypass(t.Context()))).bypass("hint", sumA)
+
+	// Writes count all the same.
+	bypass.exec("UPDATE a SET v = 11")
+	s.fresh(sumA)
+}
+
+func scenario64(t *testing.T) {
+	s := newStage(t, family)
+	s.entry(sumA)
+	s.entry(sumB)
+	s.cache.SetEnabled(false)
+	s.bypass("disabled", sumA)
+	s.exec("UPDATE a SET v = 10")
+	s.reads("bypass: disabled", sumA)
+	s.reads("bypass: disabled", "SELECT sum(v) FROM c")
+	tx := s.begin()
+	s.execOn(tx, "INSERT INTO a (v) VALUES (5)")
+	s.cache.SetEnabled(true)
+	s.fresh(sumA)
+	s.hit(sumB)
+	s.cache.SetEnabled(false)
+	s.must(nil, tx.Commit())
+	s.cache.SetEnabled(true)
+	s.fresh(sumA)
+	s.hit(sumB)
+	s.miss("SELECT sum(v) FROM c")
+}
+
+func scenario65(t *testing.T) {
+	s := newStage(t, family)
+	const byID = "SELECT v FROM a WHERE id = ?"
+	fill := func() {
+		for _, q := range []string{sumA, sumB} {
+			s.read(q)
+			s.hit(q)
+		}
+		for id := range 3 {
+			s.read(byID, id)
+			s.hit(byID, id)
+		}
+	}
+	fill()
+	s.must(s.raw.ExecContext(t.Context(), "UPDATE a SET v = v + 1; UPDATE b SET v = v + 1"))
+	s.cache.InvalidateTables("A")
+	s.fresh(sumA)
+	s.fresh(byID, 1)
+	a, told := s.read(sumB) // Nobody has told of b.
+	if s.value(a, 6, sumB); told != "hit" {
+		t.Errorf("%s: %s", sumB, told)
+	}
+	s.cache.InvalidateTables("main.b", `"no such table"`)
+	s.fresh(sumB)
+
+	fill()
+	s.cache.InvalidateQuery("/* by */ "+byID, 1)
+	s.fresh(byID, 1)
+	s.hit(byID, 0)
+	s.hit(byID, 2)
+	s.hit(sumA)
+
+	fill()
+	s.cache.Purge()
+	if n := s.cache.Stats().Entries; n != 0 {
+		t.Errorf("%d entries after Purge", n)
+	}
+	for _, q := range []string{sumA, sumB} {
+		s.fresh(q)
+	}
+
+	// Inside a transaction, at once, and again at COMMIT.
+	for _, invalidate := range []func(){
+		func() { s.cache.InvalidateTables("a") }, func() { s.cache.InvalidateQuery(sumA) }, s.cache.Purge,
+	} {
+		fill()
+		tx := s.begin()
+		s.execOn(tx, "UPDATE a SET v = v + 1")
+		invalidate()
+		s.value(s.miss(sumA), int(s.value64(sumA)), sumA)
+		s.must(nil, tx.Commit())
+		s.fresh(sumA)
+	}
+}
+
+// value64 is the integer that the driver alone answers.
+func (s *stage) value64(query string) (n int64) {
+	s.Helper()
+	s.must(nil, s.raw.QueryRowContext(s.ctx, query).Scan(&n))
+	return n
+}
+
+func scenario66(t *testing.T) {
+	s := newStage(t, family)
+	path, _, _ := strings.Cut(strings.TrimPrefix(s.dsn, "file:"), "?")
+	link := filepath.Join(t.TempDir(), "link.db")
+	s.must(nil, os.Symlink(path, link))
+	var handles []*stage
+	for _, dsn := range []string{
+		s.dsn, "file:" + path + "?mode=ro&_busy_timeout=5000", path, "file:" + filepath.Dir(path) + "/./" + filepath.Base(path) + "?_query_only=1",
+		"file:" + link + "?mode=ro",
+	} {
+		handles = append(handles, s.on(s.open(dsn)))
+	}
+	for range 2 {
+		for _, h := range handles {
+			h.read(sumA)
+			h.hit(sumA)
+			h.read(sumB)
+		}
+		s.exec("UPDATE a SET v = v + 1")
+		for _, h := range handles {
+			h.fresh(sumA)
+			h.hit(sumB)
+		}
+	}
+	// Another write handle, too.
+	second := s.open(path)
+	s.execOn(second, "UPDATE a SET v = 100")
+	for _, h := range handles {
+		h.fresh(sumA)
+	}
+}
+
+func scenario67(t *testing.T) {
+	s := newStage(t, family+"CREATE INDEX av ON a(v);")
+	for _, q := range []string{sumA, sumB, "SELECT * FROM a ORDER BY id"} {
+		s.entry(q)
+	}
+	for _, pass := range []string{
+		"VACUUM", "ANALYZE", "ANALYZE a", "REINDEX", "PRAGMA optimize", "PRAGMA wal_checkpoint(TRUNCATE)", "PRAGMA integrity_check",
+		"VACUUM INTO '" + filepath.Join(t.TempDir(), "copy.db") + "'", "PRAGMA table_info(a)",
+	} {
+		s.exec(pass)
+		for _, q := range []string{sumA, sumB, "SELECT * FROM a ORDER BY id"} {
+			s.hit(q)
+		}
+	}
+}
+
+func scenario70(t *testing.T) {
+	// Nothing can be stored, or the cache is closed: queries run.
+	small := newStageWith(t, family, querycache.Config{MaxBytes: 1}, &tap{})
+	for range 2 {
+		small.reads("miss, not stored", sumA)
+	}
+	closed := newStage(t, family)
+	closed.entry(sumA)
+	closed.must(nil, closed.cache.Close())
+	for i := range 2 {
+		closed.exec("UPDATE a SET v = ?", i)
+		closed.reads("bypass: disabled", sumA)
+	}
+
+	// The database is down: what is cached is served, a miss gets its error.
+	const ttl = 300 * time.Millisecond
+	down := errors.New("the database is down")
+	s := newStageWith(t, family, querycache.Config{TTL: ttl}, &tap{})
+	s.entry(sumB)
+	s.entry(sumA)
+	born := time.Now()
+	s.tap.set(func(context.Context, string, string) error { return down }, nil)
+	for _, q := range []querier{s.db, s.conn(), s.conn()} {
+		if a, told := s.on(q).read(sumA); told == "hit" {
+			s.value(a, 4, sumA)
+		} else if time.Since(born) < ttl/2 {
+			t.Errorf("%s while the database is down", told)
+		}
+	}
+	var n int
+	err := s.db.QueryRowContext(t.Context(), "SELECT count(*) FROM c").Scan(&n)
+	if err != down { //nolint:errorlint // The database's own error, untouched.
+		t.Errorf("a miss: %v, want %v", err, down)
+	}
+	time.Sleep(time.Until(born.Add(ttl + 20*time.Millisecond)))
+	if a, _ := s.read(sumA); a.Error != down.Error() {
+		t.Errorf("after its TTL: %v", a)
+	}
+	s.tap.set(nil, nil)
+	s.fresh(sumA)
+}
