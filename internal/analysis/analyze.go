@@ -2,6 +2,7 @@ package analysis
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 
@@ -76,12 +77,13 @@ func (a *analyzer) several(p *Plan, parts []statement) {
 		changed = changed || q.Session || q.Kind >= Schema
 		p.merge(&q)
 	}
-	p.Reads, p.Writes = compact(p.Reads), compact(p.Writes)
+	p.Reads, p.Views, p.Writes = compact(p.Reads), compact(p.Views), compact(p.Writes)
 }
 
 func (p *Plan) merge(q *Plan) {
 	p.Kind = max(p.Kind, q.Kind)
 	p.Reads = append(p.Reads, q.Reads...)
+	p.Views = append(p.Views, q.Views...)
 	p.Writes = append(p.Writes, q.Writes...)
 	p.Control = append(p.Control, q.Control...)
 	p.Everything = p.Everything || q.Everything
@@ -141,15 +143,13 @@ func (a *analyzer) data(p *Plan, s statement) {
 	default:
 		a.clock(p, s, &sh, t)
 	}
-	for name := range t.reads {
-		p.Reads = append(p.Reads, name)
-	}
+	p.Reads = slices.Sorted(maps.Keys(t.reads))
+	p.Views = slices.Sorted(maps.Keys(t.through))
 	for name, o := range t.writes {
 		if o&^opRead != 0 && (a.cat == nil || a.cat.stored(name)) {
 			p.Writes = append(p.Writes, name)
 		}
 	}
-	slices.Sort(p.Reads)
 	slices.Sort(p.Writes)
 	if p.Kind == Write {
 		a.prove(p, &sh, t)

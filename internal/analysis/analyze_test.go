@@ -426,6 +426,24 @@ func TestCommands(t *testing.T) {
 	})
 }
 
+// Rules name views as well as tables. Seen to fail with enter noting nothing, and
+// with bodies not calling it.
+func TestViews(t *testing.T) {
+	e := open(t, ruleSchema)
+	cat := e.catalog(t)
+	for text, want := range map[string][]string{
+		"SELECT id FROM users":                      nil,
+		"SELECT * FROM V_Users":                     {"v_users"},
+		"SELECT (SELECT count(*) FROM v_deep) AS n": {"v_deep", "v_users"},
+	} {
+		for _, eng := range []Engine{e, nil} {
+			if got := Analyze(t.Context(), SQLite, text, cat, eng).Views; !slices.Equal(got, want) {
+				t.Errorf("%s: %q, want %q", text, got, want)
+			}
+		}
+	}
+}
+
 func TestReturnsRows(t *testing.T) {
 	for sql, want := range map[string]bool{
 		"SELECT 1": true, "VALUES (1)": true, "PRAGMA user_version": true, "EXPLAIN DELETE FROM users": true,

@@ -8,9 +8,10 @@ type touched struct {
 	closed map[string]ops  // changes whose consequences are in writes
 	calls  map[string]bool // functions that were seen to be called
 
-	recurses bool     // a common table expression reads itself, or may
-	views    []*query // bodies of the views behind the names in the text
-	reason   Reason   // the first thing that forbids caching
+	recurses bool            // a common table expression reads itself, or may
+	views    []*query        // bodies of the views behind the names in the text
+	through  map[string]bool // the names of those views
+	reason   Reason          // the first thing that forbids caching
 
 	replaced   bool // a conflict on the way may be resolved by REPLACE
 	everything bool
@@ -18,7 +19,9 @@ type touched struct {
 }
 
 func newTouched() *touched {
-	return &touched{reads: map[string]bool{}, writes: map[string]ops{}, calls: map[string]bool{}}
+	return &touched{
+		reads: map[string]bool{}, writes: map[string]ops{}, calls: map[string]bool{}, through: map[string]bool{},
+	}
 }
 
 func (t *touched) forbid(r Reason) {
@@ -35,6 +38,7 @@ func (t *touched) read(c *Catalog, r *relation, seen map[*relation]bool) {
 	}
 	seen[r] = true
 	t.inspect(r)
+	t.enter(r)
 	for i := range r.queries {
 		q := &r.queries[i]
 		t.views = append(t.views, q)
@@ -72,6 +76,13 @@ func (t *touched) inspect(r *relation) {
 	}
 	for _, name := range r.computed {
 		t.calls[name] = true
+	}
+}
+
+// enter notes that the statement reads through a relation, if it is a view.
+func (t *touched) enter(r *relation) {
+	if r.view {
+		t.through[r.name] = true
 	}
 }
 

@@ -120,6 +120,7 @@ type Plan struct {
 
 	Reads  []string // sorted bare names of base tables in lower case; more than is read, never less
 	Writes []string // likewise, closed over triggers, foreign keys and REPLACE
+	Views  []string // sorted bare names of the views that it reads through, and of more
 
 	Everything bool     // the effect is a schema change or is not understood
 	Control    []TxStep // every statement of transaction control, in order

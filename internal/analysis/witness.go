@@ -172,6 +172,7 @@ func (t *touched) bodies(c *Catalog, r *relation, seen map[*relation]bool) {
 		return
 	}
 	seen[r] = true
+	t.enter(r)
 	for i := range r.queries {
 		q := &r.queries[i]
 		t.views = append(t.views, q)
