@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql/driver"
 	"slices"
-	"time"
 
 	"github.com/querycache/querycache/internal/analysis"
 	"github.com/querycache/querycache/internal/passthrough"
@@ -21,13 +20,19 @@ type call struct {
 	stmt *stmt // nil: without preparing
 	plan *plan
 
-	refresh bool
-	ttl     time.Duration
-	hash    uint64
-	query   *word
-	stamps  []uint64 // the plan's words and the query's, captured at once
-	born    int64    // when they were
-	result  *rowset.Result
+	hints  *hints    // of the context
+	set    *settings // in force
+	hash   uint64
+	query  *word
+	words  []*word  // the plan's, and those that the context declares
+	stamps []uint64 // of words and of the query's, captured at once
+	born   int64    // when they were
+	result *rowset.Result
+
+	found   *item // with the key of the call; nil: none
+	expired bool  // it had
+	late    bool  // and was served nevertheless
+	parent  bool  // the connection had one before the call
 }
 
 // query serves a query from the cache, or sends it to the parent: without
@@ -36,13 +41,24 @@ func (c *conn) query(ctx context.Context, text string, args []driver.NamedValue,
 	c.followed = 0
 	rows, err := c.answer(ctx, text, args, st)
 	if c.call.ctx != nil {
-		c.call.ctx, c.call.args, c.call.stmt, c.call.result = nil, nil, nil, nil // They are the caller's.
+		c.call.forget()
 	}
 	return rows, err
 }
 
+// forget lets go of what is the caller's or the store's.
+func (q *call) forget() {
+	q.ctx, q.args, q.stmt, q.result, q.hints, q.found = nil, nil, nil, nil, nil, nil
+}
+
 func (c *conn) answer(ctx context.Context, text string, args []driver.NamedValue, st *stmt) (driver.Rows, error) {
 	at(ctx, stepCall)
+	h := hintsOf(ctx)
+	if h == nil {
+		h = &noHints
+	} else if h.trace != nil && c.trace == nil {
+		return c.traced(ctx, h.trace, text, args, st)
+	}
 	p := c.known(text)
 	if p == nil {
 		if _, err := c.use(ctx); err != nil {
@@ -50,51 +66,62 @@ func (c *conn) answer(ctx context.Context, text string, args []driver.NamedValue
 		}
 		p = c.plan(ctx, text)
 	}
+	if c.trace != nil {
+		c.trace.plan = p
+	}
 	if p.Kind != analysis.Read {
 		return c.queryEffect(ctx, text, args, st, p)
 	}
-	if reason := c.unfit(p); reason != ReasonNone {
+	if reason := c.unfit(p, h); reason != ReasonNone {
 		return c.pass(ctx, text, args, st, reason)
 	}
-	h := hintsOf(ctx)
-	if h != nil && h.bypass {
-		return c.pass(ctx, text, args, st, ReasonHint)
-	}
 	q := &c.call
-	*q = call{conn: c, ctx: ctx, text: text, args: args, stmt: st, plan: p, ttl: c.cache.config.TTL}
-	if h != nil {
-		q.refresh = h.refresh
-		if h.ttl != 0 {
-			q.ttl = h.ttl
-		}
+	*q = call{conn: c, ctx: ctx, text: text, args: args, stmt: st, plan: p, hints: h, set: &p.settings, parent: c.parent != nil}
+	if h.hinted {
+		c.set = p.settings
+		c.set.hintedBy(h)
+		q.set = &c.set
 	}
 	if reason := q.bypass(); reason != ReasonNone {
 		return q.pass(reason)
 	}
-	if !q.refresh {
+	if !q.set.refresh {
 		if result := c.cache.lookup(q); result != nil {
 			if err := ctx.Err(); err != nil {
 				return nil, err // As the parent would have it.
 			}
-			c.counters.hits.Add(1)
-			return c.replayed(result), nil
+			return q.hit(result), nil
 		}
 	}
 	return q.miss()
 }
 
+// hit hands out what was found.
+func (q *call) hit(result *rowset.Result) driver.Rows {
+	n := q.conn.counters
+	n.hits.Add(1)
+	n.saved.Add(uint64(q.found.Value.took))
+	if q.late {
+		n.stale.Add(1)
+	}
+	q.traced(Hit, result)
+	return q.conn.replayed(result)
+}
+
 // unfit says why no read of this statement on this connection can be served
 // now.
-func (c *conn) unfit(p *plan) Reason {
+func (c *conn) unfit(p *plan, h *hints) Reason {
 	switch {
-	case !p.Cacheable:
-		return reasonStatement + Reason(p.Reason)
+	case p.refused != ReasonNone && !p.overruled(h):
+		return p.refused
 	case c.tx != txNone && !broken(controlOldSnapshot):
 		return ReasonTransaction
 	case c.scope == nil, c.dirty && !broken(controlReadUncommitted):
 		return ReasonSession
 	case !c.cache.enabled.Load():
 		return ReasonDisabled
+	case h.bypass:
+		return ReasonHint
 	}
 	return ReasonNone
 }
@@ -114,15 +141,19 @@ func (q *call) bypass() Reason {
 		return reasonStatement + Reason(analysis.Volatile)
 	}
 	q.query = &c.source.words.query[hash%queryWords]
-	q.hash = c.scope.hash(hash ^ kinds)
+	q.hash = c.scope.hash(hash ^ kinds ^ p.extraHash ^ q.hints.hash)
 	return ReasonNone
 }
 
 // capture reads the words that the result will depend on. It reports whether
 // all of them are clean, and the plan still good.
 func (q *call) capture() bool {
+	q.words = q.plan.words
+	if h := q.hints; h.extra != "" {
+		q.words = q.conn.source.words.depend(slices.Clip(q.words), h.tables, h.tags)
+	}
 	stamps := q.conn.stamps[:0]
-	for _, w := range q.plan.words {
+	for _, w := range q.words {
 		stamps = append(stamps, w.load())
 	}
 	stamps = append(stamps, q.query.load())
@@ -148,9 +179,12 @@ const maxFollowed = 2
 func (q *call) miss() (driver.Rows, error) {
 	c := q.conn
 	q.born = c.cache.now()
+	if c.trace != nil {
+		c.trace.out.Kind = Miss
+	}
 	if c.schemaDue(q.born) {
 		if _, err := c.use(q.ctx); err != nil {
-			return nil, err
+			return q.failed(err)
 		}
 		c.refreshSchema(q.ctx)
 	}
@@ -161,7 +195,7 @@ func (q *call) miss() (driver.Rows, error) {
 		return q.pass(ReasonInFlight)
 	}
 	at(q.ctx, stepWords)
-	if q.refresh || q.plan.slow.Load() || c.followed >= maxFollowed {
+	if q.set.refresh || q.plan.slow.Load() || c.followed >= maxFollowed {
 		// A refresh joins nobody. Slow rows cannot be shared, and what has failed
 		// again is not waited for by one caller after the other.
 		return q.lead(nil)
@@ -171,8 +205,7 @@ func (q *call) miss() (driver.Rows, error) {
 		// Another flight has landed since the look-up.
 		if result := c.cache.lookup(q); result != nil {
 			c.cache.flights.land(f, nil)
-			c.counters.hits.Add(1)
-			return c.replayed(result), nil
+			return q.hit(result), nil
 		}
 	}
 	if f == nil || leads {
@@ -198,17 +231,14 @@ func (q *call) lead(f *flight) (driver.Rows, error) {
 	}
 	at(q.ctx, stepQuery)
 	parent, err := c.send(ctx, q.text, q.args, q.stmt)
-	if !isSkip(err) {
-		c.counters.misses.Add(1)
-	}
 	if err != nil {
 		if cancel != nil {
 			cancel()
 		}
-		return nil, err
+		return q.failed(err)
 	}
 	at(q.ctx, stepQueried)
-	if broken(controlWordsAfterQuery) || q.refresh && broken(controlRefreshLate) {
+	if broken(controlWordsAfterQuery) || q.set.refresh && broken(controlRefreshLate) {
 		q.capture()
 	}
 	return q.read(parent, cancel)
@@ -245,6 +275,9 @@ func (c *conn) pass(ctx context.Context, text string, args []driver.NamedValue, 
 	if !isSkip(err) {
 		c.counters.bypasses[reason].Add(1)
 	}
+	if c.trace != nil {
+		c.trace.out.Kind, c.trace.out.Reason = Bypassed, reason
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -271,6 +304,9 @@ func (c *conn) queryEffect(ctx context.Context, text string, args []driver.Named
 	if err != nil {
 		e.done(nil, err)
 		return nil, err
+	}
+	if c.trace != nil {
+		c.trace.out.Kind, c.trace.out.Reason = Bypassed, reasonStatement+Reason(analysis.NotRead)
 	}
 	if p.Kind == analysis.Pass {
 		c.counters.bypasses[reasonStatement+Reason(p.Reason)].Add(1)

@@ -45,11 +45,32 @@ const (
 	ReadCommitted
 )
 
+// Mode says which reads may be served from the cache.
+type Mode int
+
+const (
+	// Automatic caches every read that can be cached. It is the default.
+	Automatic Mode = iota
+	// HintedOnly caches the reads alone that have a hint, by comment or by
+	// context, or that a rule matches.
+	HintedOnly
+	// Off caches nothing, whatever hints and rules say.
+	Off
+)
+
 // Config tunes a [Cache]. Every field has a useful zero value.
 type Config struct {
 	// Dialect is the SQL of the database. The zero value tells it from the
 	// type of the driver; where that says nothing, Register answers an error.
 	Dialect Dialect
+
+	// Mode is which reads may be served from the cache. Writes invalidate in every
+	// mode. Default: [Automatic].
+	Mode Mode
+
+	// Rules tune statements without touching them. The first rule that matches a
+	// statement is in force. Default: none.
+	Rules []Rule
 
 	// MaxBytes bounds the memory of all results, in bytes. Default: 64 MiB.
 	MaxBytes int64
@@ -127,6 +148,8 @@ func (cfg Config) withDefaults() (Config, error) {
 		return cfg, &ConfigError{"MaxBytes", fmt.Sprintf("%d is negative", cfg.MaxBytes)}
 	case cfg.MaxEntryBytes < 0:
 		return cfg, &ConfigError{"MaxEntryBytes", fmt.Sprintf("%d is negative", cfg.MaxEntryBytes)}
+	case cfg.Mode < Automatic || cfg.Mode > Off:
+		return cfg, &ConfigError{"Mode", fmt.Sprintf("unknown mode %d", int(cfg.Mode))}
 	case cfg.TxReads < BypassTx || cfg.TxReads > ReadCommitted:
 		return cfg, &ConfigError{"TxReads", fmt.Sprintf("unknown value %d", int(cfg.TxReads))}
 	case cfg.InDoubt < 0:
@@ -142,6 +165,9 @@ func (cfg Config) withDefaults() (Config, error) {
 	setDefault(&cfg.TTL, time.Minute)
 	setDefault(&cfg.InDoubt, time.Minute)
 	setDefault(&cfg.CatalogMaxAge, 10*time.Second)
+	if _, err := cfg.compile(); err != nil {
+		return cfg, err
+	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -38,6 +38,7 @@ type conn struct {
 	parent    *parent
 
 	scope   *scope // nil: what the connection sees cannot be told
+	home    *scope // in which it began
 	session string // the session-changing statements that it has run
 	dirty   bool   // reads what is not committed
 	noUndo  bool   // ROLLBACK undoes nothing
@@ -56,7 +57,9 @@ type conn struct {
 	broken  bool   // not to be used again
 	begun   int    // transactions begun
 
-	call   call // of the query being looked up
+	call   call     // of the query being looked up
+	set    settings // of a call whose context hints
+	trace  *tracing // of a call that is watched
 	stamps []uint64
 	replay rowset.Replay
 	rows   rows
@@ -71,7 +74,7 @@ func newConn(cn *connector) *conn {
 	s := cn.source
 	c := &conn{cache: s.cache, source: s, connector: cn, dirty: s.uncommit, noUndo: s.noUndo}
 	c.counters = &s.cache.stripes[s.cache.conns.Add(1)%stripes]
-	c.scope = s.shared
+	c.scope, c.home = s.shared, s.shared
 	return c
 }
 
@@ -220,6 +223,7 @@ func (c *conn) use(ctx context.Context) (*parent, error) {
 	if c.scope == c.source.shared && c.source.private.Load() {
 		c.privateScope()
 	}
+	c.home = c.scope // A connection that has left it keeps its parent.
 	return p, nil
 }
 

@@ -88,7 +88,7 @@ func (r *reaper) run() {
 			return
 		case <-r.wake:
 			if r.all.Swap(false) {
-				r.cache.store.Prune(func(it *item) bool { return it.Value.dead() })
+				r.cache.store.Prune(r.ended)
 			}
 		case t := <-r.queue:
 			t.queued.Store(false)
@@ -103,12 +103,24 @@ func (r *reaper) reap(t *tagged) {
 	for _, e := range t.take() {
 		switch it := e.find(s); {
 		case it == nil:
-		case it.Value.dead():
+		case r.ended(it):
 			s.Delete(it)
 		default:
 			t.add(s, it)
 		}
 	}
+}
+
+// ended reports whether an entry can never be served again, and notes why for
+// whoever traces.
+func (r *reaper) ended(it *item) bool {
+	if !it.Value.dead() {
+		return false
+	}
+	if r.cache.watched.Load() {
+		r.cache.graves.bury(it)
+	}
+	return true
 }
 
 // dead says that entries of t have died. It never blocks: what finds the queue

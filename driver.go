@@ -112,6 +112,7 @@ func (cn *connector) Driver() driver.Driver { return cn.driver }
 // Close closes the parent connector, where it can be closed.
 func (cn *connector) Close() error {
 	if !cn.closed.Swap(true) {
+		cn.source.cache.refreshes.leave(cn)
 		cn.source.cache.leave(cn.id, cn.source)
 	}
 	if closer, ok := cn.parent.(io.Closer); ok {

@@ -3,6 +3,7 @@ package querycache
 import (
 	"context"
 	"errors"
+	"reflect"
 	"testing"
 	"time"
 
@@ -130,12 +131,12 @@ func TestHintsCombine(t *testing.T) {
 		ctx  context.Context
 		want hints
 	}{
-		{"bypass and ttl", Bypass(WithTTL(ctx, time.Second)), hints{bypass: true, ttl: time.Second}},
-		{"ttl and bypass", WithTTL(Bypass(ctx), time.Second), hints{bypass: true, ttl: time.Second}},
-		{"all", Refresh(Bypass(WithTTL(ctx, 1))), hints{bypass: true, refresh: true, ttl: 1}},
-		{"the last ttl", WithTTL(WithTTL(ctx, 1), 2), hints{ttl: 2}},
+		{"bypass and ttl", Bypass(WithTTL(ctx, time.Second)), hints{hinted: true, bypass: true, ttl: time.Second}},
+		{"ttl and bypass", WithTTL(Bypass(ctx), time.Second), hints{hinted: true, bypass: true, ttl: time.Second}},
+		{"all", Refresh(Bypass(WithTTL(ctx, 1))), hints{hinted: true, bypass: true, refresh: true, ttl: 1}},
+		{"the last ttl", WithTTL(WithTTL(ctx, 1), 2), hints{hinted: true, ttl: 2}},
 	} {
-		if got := hintsOf(tt.ctx); got == nil || *got != tt.want {
+		if got := hintsOf(tt.ctx); got == nil || !reflect.DeepEqual(*got, tt.want) {
 			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
 		}
 	}

@@ -16,12 +16,41 @@ import (
 )
 
 // key is the identity of an entry: where its query ran, its text without
-// leading and trailing comments and white space, and its arguments with their
-// types. A hash finds an entry; only the full key decides.
+// leading and trailing comments and white space, its arguments with their
+// types, and what it depends on by hint and rule. A hash finds an entry; only the
+// full key decides.
 type key struct {
 	scope *scope
 	text  string
 	args  []driver.NamedValue
+	extra *extra // nil: nothing
+}
+
+// extra names tables and tags that were declared: an entry that was filled without
+// them must not serve a reader that declares them.
+type extra struct {
+	plan, context string
+}
+
+// extra is what the call declares, nil where it declares nothing.
+func (q *call) extra() *extra {
+	if q.declares() {
+		return &extra{q.plan.extra, q.hints.extra}
+	}
+	return nil
+}
+
+func (q *call) declares() bool { return q.plan.extra != "" || q.hints.extra != "" }
+
+// of reports whether k is the key of a call.
+func (k *key) of(q *call) bool {
+	if !k.equal(q.conn.scope, q.plan.Text, q.args) {
+		return false
+	}
+	if k.extra == nil {
+		return !q.declares()
+	}
+	return *k.extra == extra{q.plan.extra, q.hints.extra}
 }
 
 // own returns k with arguments of its own, in room where they fit: the caller
@@ -47,6 +76,9 @@ func (k key) own(room []driver.NamedValue) key {
 
 func (k *key) size() int64 {
 	n := int64(len(k.text)) + int64(len(k.args))*64 // A plan may share the text, or be forgotten.
+	if k.extra != nil {
+		n += int64(len(k.extra.plan)+len(k.extra.context)) + 32
+	}
 	for i := range k.args {
 		switch v := k.args[i].Value.(type) {
 		case string:

@@ -36,13 +36,13 @@ var spareFlights = sync.Pool{New: func() any { return new(flight) }}
 // may use what the flight brings: its own query, sent now, could not have seen
 // less.
 func (f *flight) matches(q *call) bool {
-	if !f.key.equal(q.conn.scope, q.plan.Text, q.args) || f.query != q.query {
+	if !f.key.of(q) || f.query != q.query {
 		return false
 	}
 	if broken(controlJoinAny) {
 		return true
 	}
-	return slices.Equal(f.words, q.plan.words) && slices.Equal(f.stamps, q.stamps)
+	return slices.Equal(f.words, q.words) && slices.Equal(f.stamps, q.stamps)
 }
 
 // join registers q as the leader of a new flight and returns it, or returns
@@ -64,8 +64,8 @@ func (fs *flights) join(q *call) (f *flight, leads bool) {
 	f = spareFlights.Get().(*flight) //nolint:forcetypeassert // Only flights are put there.
 	*f = flight{
 		hash:   q.hash,
-		key:    key{scope: q.conn.scope, text: q.plan.Text, args: q.args},
-		words:  q.plan.words,
+		key:    q.key(),
+		words:  q.words,
 		query:  q.query,
 		stamps: append(f.stamps[:0], q.stamps...),
 	}
@@ -107,5 +107,6 @@ func (q *call) follow(f *flight) (driver.Rows, error) {
 		return nil, nil
 	}
 	q.conn.counters.coalesced.Add(1)
+	q.traced(Coalesced, f.result)
 	return q.conn.replayed(f.result), nil
 }

@@ -2,16 +2,27 @@ package querycache
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
 // hints are what a context asks of the cache. They are immutable: each
 // function below derives new ones.
 type hints struct {
+	hinted  bool // they ask for something, besides a trace
 	bypass  bool
 	refresh bool
-	ttl     time.Duration // 0: that of the configuration
+	ttl     time.Duration // 0: not set
+
+	tables, tags []string // sorted
+	extra        string   // names both; part of the key
+	hash         uint64   // of extra
+
+	trace func(Outcome)
 }
+
+// noHints are those of a context that has none.
+var noHints hints
 
 type hintsKey struct{}
 
@@ -21,7 +32,16 @@ func hintsOf(ctx context.Context) *hints {
 }
 
 func withHints(ctx context.Context, change func(*hints)) context.Context {
-	var h hints
+	return derive(ctx, func(h *hints) {
+		h.hinted = true
+		change(h)
+	})
+}
+
+// derive returns a context with other hints. The functions that are called on the
+// way to a hit know its hints by one look-up.
+func derive(ctx context.Context, change func(*hints)) context.Context {
+	h := noHints
 	if before := hintsOf(ctx); before != nil {
 		h = *before
 	}
@@ -42,8 +62,34 @@ func Refresh(ctx context.Context) context.Context {
 }
 
 // WithTTL returns a context whose queries are cached for at most ttl when they
-// are filled, instead of [Config.TTL]. Negative: no expiry. Zero takes the
-// hint back.
+// are filled, instead of [Config.TTL], and are served nothing older than that.
+// Negative: no expiry. Zero takes the hint back.
 func WithTTL(ctx context.Context, ttl time.Duration) context.Context {
 	return withHints(ctx, func(h *hints) { h.ttl = ttl })
+}
+
+// WithTables returns a context whose queries depend on these tables too: a write
+// to one of them makes the results invalid. It adds to what the queries are known
+// to read and to the tables of the contexts that ctx was derived from. Names are
+// compared without a schema and whatever their case.
+func WithTables(ctx context.Context, tables ...string) context.Context {
+	return withHints(ctx, func(h *hints) {
+		h.tables = sorted(slices.Concat(h.tables, fold(tables)))
+		h.depend()
+	})
+}
+
+// WithTags returns a context whose results carry these tags too, beside those of
+// the contexts that ctx was derived from: see [Cache.InvalidateTags].
+func WithTags(ctx context.Context, tags ...string) context.Context {
+	return withHints(ctx, func(h *hints) {
+		h.tags = sorted(slices.Concat(h.tags, tags))
+		h.depend()
+	})
+}
+
+func (h *hints) depend() {
+	if h.extra = dependencies(h.tables, h.tags); h.extra != "" {
+		h.hash = hashString(0, h.extra)
+	}
 }

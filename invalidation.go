@@ -20,8 +20,9 @@ import (
 // tables is served and none is stored.
 type word struct {
 	bits   atomic.Uint64
-	stuck  atomic.Bool // near saturation: in flight for good
-	tagged *tagged     // the entries that carry this word, where it is a table's
+	stuck  atomic.Bool            // near saturation: in flight for good
+	tagged *tagged                // the entries that carry this word, where it is a table's or a tag's
+	cause  atomic.Pointer[string] // the fingerprint of the statement that last moved the generation on
 }
 
 const (
@@ -96,6 +97,8 @@ const (
 	sharedWords = 1 << 8
 	// queryWords are shared by all queries, by the hash of text and arguments.
 	queryWords = 1 << 14
+	// tagWords are shared by all tags, by hash: nobody bounds how many there are.
+	tagWords = 1 << 16
 )
 
 // words are the words of one Cache, or of one database with
@@ -105,7 +108,8 @@ type words struct {
 	everything word
 	query      [queryWords]word
 	shared     [sharedWords]word
-	byName     sync.Map // lower-cased bare table name -> *word
+	byName     sync.Map                                       // lower-cased bare table name -> *word
+	tags       atomic.Pointer[[tagWords]atomic.Pointer[word]] // made with the first tag
 	eras       eras
 
 	mu    sync.Mutex // held to add to byName: a name that shares a word never gets its own
@@ -142,6 +146,31 @@ func (w *words) table(name string) *word {
 	return v
 }
 
+// tag returns the word of a tag, and makes it where there is none.
+func (w *words) tag(name string) *word {
+	all := w.tags.Load()
+	if all == nil {
+		w.tags.CompareAndSwap(nil, new([tagWords]atomic.Pointer[word]))
+		all = w.tags.Load()
+	}
+	place := &all[hashString(0, name)%tagWords]
+	if place.Load() == nil {
+		place.CompareAndSwap(nil, &word{tagged: new(tagged)})
+	}
+	return place.Load()
+}
+
+// depend adds the words of tables and tags to list.
+func (w *words) depend(list []*word, tables, tags []string) []*word {
+	for _, name := range tables {
+		list = append(list, w.table(name))
+	}
+	for _, name := range tags {
+		list = append(list, w.tag(name))
+	}
+	return list
+}
+
 func (w *words) tables(names []string) []*word {
 	list := make([]*word, len(names))
 	for i, name := range names {
@@ -165,21 +194,36 @@ func (w *words) written(names []string) []*word {
 type target struct {
 	tables     []*word
 	everything bool
+
+	cause  *string   // the fingerprint of the statement; nil: not known
+	causes []*string // those of tables, by index, where several statements wrote them
 }
 
 func (t target) empty() bool { return len(t.tables) == 0 && !t.everything }
 
+// causeOf is the fingerprint of the statement that wrote table i.
+func (t *target) causeOf(i int) *string {
+	if i < len(t.causes) {
+		return t.causes[i]
+	}
+	return t.cause
+}
+
 // add puts another target into t.
 func (t *target) add(o target) {
-	t.everything = t.everything || o.everything
-next:
-	for _, w := range o.tables {
-		for _, have := range t.tables {
-			if have == w {
-				continue next
-			}
+	if o.everything {
+		t.everything, t.cause = true, o.cause
+	}
+	for len(t.causes) < len(t.tables) {
+		t.causes = append(t.causes, t.cause)
+	}
+	for i, w := range o.tables {
+		have := slices.Index(t.tables, w)
+		if have < 0 {
+			have = len(t.tables)
+			t.tables, t.causes = append(t.tables, w), append(t.causes, nil)
 		}
-		t.tables = append(t.tables, w)
+		t.causes[have] = o.causeOf(i)
 	}
 }
 
@@ -294,6 +338,7 @@ func (w *write) settle(o outcome) {
 		case o == unchanged:
 			t.undo()
 		default:
+			t.cause.Store(w.target.causeOf(i))
 			t.end(w.ctx)
 			w.cache.reaper.dead(t.tagged)
 		}
@@ -316,6 +361,7 @@ func (w *write) settleEverything(o outcome) {
 		return
 	}
 	end := func() {
+		everything.cause.Store(w.target.cause)
 		everything.end(w.ctx)
 		w.cache.reaper.allDead()
 	}
@@ -339,13 +385,36 @@ func (c *Cache) InvalidateTables(tables ...string) {
 	for _, t := range tables {
 		names = append(names, bareNames(t)...)
 	}
-	c.eachWords(func(ws *words) {
-		for _, w := range ws.tables(names) {
-			w.bump()
-			c.reaper.dead(w.tagged)
-		}
-	})
+	c.eachWords(func(ws *words) { c.invalidate(ws.tables(names), &causeTables) })
 	c.counters.invalidations.Add(1)
+}
+
+// InvalidateTags makes every entry that carries one of the tags invalid, in all
+// databases of the cache. There may be any number of tags: they share 65,536
+// marks by hash, so that now and then an entry with another tag goes too. It
+// takes effect at once, also inside a transaction.
+func (c *Cache) InvalidateTags(tags ...string) {
+	at(context.Background(), stepInvalidating)
+	c.eachWords(func(ws *words) { c.invalidate(ws.depend(nil, nil, tags), &causeTags) })
+	c.counters.invalidations.Add(1)
+}
+
+// What a word names as the cause where no statement was.
+var (
+	causeTables = "InvalidateTables"
+	causeTags   = "InvalidateTags"
+	causeQuery  = "InvalidateQuery"
+	causePurge  = "Purge"
+	causeSchema = "a change of the schema by somebody else"
+)
+
+// invalidate moves words on for a change that has taken effect before.
+func (c *Cache) invalidate(list []*word, cause *string) {
+	for _, w := range list {
+		w.cause.Store(cause)
+		w.bump()
+		c.reaper.dead(w.tagged)
+	}
 }
 
 // InvalidateQuery makes the entries of one query with these arguments invalid,
@@ -360,6 +429,7 @@ func (c *Cache) InvalidateQuery(query string, args ...any) {
 		for i := range ws.query {
 			// Deleting alone would let an older read fill again.
 			if (!known || uint64(i) == hash%queryWords) && !broken(controlPurgeDeletes) {
+				ws.query[i].cause.Store(&causeQuery)
 				ws.query[i].bump()
 			}
 		}
@@ -374,7 +444,10 @@ func (c *Cache) InvalidateQuery(query string, args ...any) {
 func (c *Cache) Purge() {
 	at(context.Background(), stepInvalidating)
 	if !broken(controlPurgeDeletes) {
-		c.eachWords(func(ws *words) { ws.everything.bump() })
+		c.eachWords(func(ws *words) {
+			ws.everything.cause.Store(&causePurge)
+			ws.everything.bump()
+		})
 	}
 	c.store.Clear()
 	c.counters.invalidations.Add(1)

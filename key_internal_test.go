@@ -73,7 +73,7 @@ func TestKeysAreInjective(t *testing.T) {
 		}
 		hashes[h^kinds] = spell(a)
 		for j, b := range list {
-			ka, kb := key{s, "q", a}, key{s, "q", b}
+			ka, kb := key{scope: s, text: "q", args: a}, key{scope: s, text: "q", args: b}
 			if got := ka.equal(s, "q", b); got != (i == j) {
 				t.Errorf("%s equals %s: %v", spell(a), spell(b), got)
 			}
@@ -86,7 +86,7 @@ func TestKeysAreInjective(t *testing.T) {
 
 func TestKeysHoldScopeAndText(t *testing.T) {
 	s, other := newScope(nil, ""), newScope(nil, "")
-	k := key{s, "SELECT 1", args(int64(1))}
+	k := key{scope: s, text: "SELECT 1", args: args(int64(1))}
 	for _, tt := range []struct {
 		scope *scope
 		text  string
@@ -112,7 +112,7 @@ func TestKeysHoldScopeAndText(t *testing.T) {
 func TestOwnedKeys(t *testing.T) {
 	b := []byte("abc")
 	list := args(b, []byte(nil), []byte{}, "s")
-	k := key{nil, "q", list}.own(nil)
+	k := key{scope: nil, text: "q", args: list}.own(nil)
 	copy(b, "xyz")
 	list[3].Value = "t"
 	if !k.equal(nil, "q", args([]byte("abc"), []byte(nil), []byte{}, "s")) {
@@ -124,7 +124,7 @@ func TestOwnedKeys(t *testing.T) {
 // monotonic clock that no driver sends is gone.
 func TestMonotonicTimes(t *testing.T) {
 	now := time.Now()
-	k := key{nil, "q", args(now)}
+	k := key{scope: nil, text: "q", args: args(now)}
 	if !k.equal(nil, "q", args(now.Round(0))) {
 		t.Error("not equal")
 	}
@@ -182,7 +182,7 @@ func FuzzKeys(f *testing.F) {
 	f.Add([]byte{8, 200, 9, 100, 10, 50}, []byte{8, 200, 9, 100, 10, 50})
 	f.Fuzz(func(t *testing.T, x, y []byte) {
 		a, b := readArgs(x), readArgs(y)
-		k := key{nil, "q", a}
+		k := key{scope: nil, text: "q", args: a}
 		want := spell(a) == spell(b)
 		if got := k.equal(nil, "q", b); got != want {
 			t.Fatalf("%s equals %s: %v", spell(a), spell(b), got)

@@ -2,11 +2,13 @@ package querycache
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"unsafe"
 
 	"github.com/querycache/querycache/internal/analysis"
+	"github.com/querycache/querycache/internal/hint"
 	"github.com/querycache/querycache/internal/rowset"
 	"github.com/querycache/querycache/internal/sqltok"
 )
@@ -16,11 +18,12 @@ import (
 // what it was when the analysis began: any change of the schema moves it.
 type plan struct {
 	*analysis.Plan
+	tuning
 	scope  *scope
 	raw    string // the text as it is asked for; a clone, since a caller may overwrite its own
 	at     uint64
 	hash   uint64  // of the canonical text
-	words  []*word // everything, then the tables read
+	words  []*word // everything, the tables read, and what it depends on by hint and rule
 	target target  // what it writes
 
 	columns atomic.Pointer[rowset.Columns] // as last seen
@@ -31,18 +34,30 @@ type plan struct {
 }
 
 func newPlan(s *scope, a *analysis.Plan, raw string, at uint64) *plan {
+	p := &plan{Plan: a, scope: s, raw: strings.Clone(raw), at: at, hash: hashString(0, a.Text)}
+	p.hint, p.hintErr = hint.Of(sqltok.SQLite, raw)
+	p.tune()
+	return p
+}
+
+// tune works out what hint and rules make of the plan, and its words.
+func (p *plan) tune() {
+	s, a := p.scope, p.Plan
+	s.source.cache.tune(p)
 	ws := s.source.words
-	p := &plan{Plan: a, scope: s, raw: raw, at: at, hash: hashString(0, a.Text)}
 	if a.Kind == analysis.Read {
 		p.words = append([]*word{&ws.everything}, ws.tables(a.Reads)...)
 		if n := len(p.words); n > 2 && broken(controlJoinOneWord) {
 			p.words = p.words[:n-1]
 		}
+		p.words = ws.depend(p.words, p.tables, p.tags)
 	}
 	if len(a.Writes) > 0 || a.Everything {
-		p.target = target{tables: ws.written(a.Writes), everything: a.Everything}
+		p.target = target{
+			tables:     ws.depend(ws.written(a.Writes), p.tables, p.tags),
+			everything: a.Everything, cause: &a.Fingerprint,
+		}
 	}
-	return p
 }
 
 // plans remembers plans by scope and text, in bounded memory: a small table
@@ -67,6 +82,7 @@ const (
 	maxPlanBytes   = 4 << 20
 	maxRemembered  = 256 << 10 // longer texts are analysed each time
 	maxRecent      = 4 << 10   // longer texts are not in the small table
+	aroundHint     = 32        // bytes of a comment that are not its hint
 	longText       = 8 << 10   // longer texts are not compiled to be analysed
 	pointerSpread  = 0x9e3779b97f4a7c15
 	recentPlanBits = 10
@@ -124,34 +140,41 @@ func (ps *plans) keep(k planKey, p *plan) {
 	ps.young[k] = p
 }
 
-// put remembers a plan for its canonical text, and for the text that was asked
-// for while that lasts: comments that are different each time, as tracing puts
-// there, do not fill the maps.
-func (ps *plans) put(p *plan, text string) {
-	if p.Volatile || len(text) > maxRemembered {
-		return
+// put remembers a plan for its canonical text. Comments that are different each
+// time, as tracing puts there, do not fill the maps.
+func (ps *plans) put(p *plan) {
+	if len(p.raw) <= maxRemembered {
+		ps.keep(planKey{p.scope, p.raw}, p)
 	}
-	ps.keep(planKey{p.scope, p.raw}, p)
-	ps.alias(p, text)
 }
 
-// alias remembers a plan for a text that differs from its own in leading and
-// trailing comments and white space alone.
-func (ps *plans) alias(p *plan, text string) {
-	if len(text) > maxRecent {
-		return
+// alias returns a plan for a text that differs from its own in leading and
+// trailing comments and white space alone, and remembers it. A hint is the one
+// comment that is kept in the maps: it is the same each time.
+func (ps *plans) alias(p *plan, text string) *plan {
+	p = p.called(text)
+	if p.hint != nil && len(text) <= len(p.Text)+len(p.hint.Text)+aroundHint {
+		ps.keep(planKey{p.scope, p.raw}, p)
 	}
-	if text != p.raw {
-		p = p.called(text)
+	if len(text) <= maxRecent {
+		ps.slot(p.scope, text).Store(p)
 	}
-	ps.slot(p.scope, text).Store(p)
+	return p
 }
 
-// called is the same plan for another raw text.
+// called is the same plan for another raw text, with what its comments hint.
 func (p *plan) called(text string) *plan {
+	if text == p.raw {
+		return p
+	}
 	q := &plan{
-		Plan: p.Plan, scope: p.scope, raw: string([]byte(text)), at: p.at,
+		Plan: p.Plan, tuning: p.tuning, scope: p.scope, raw: strings.Clone(text), at: p.at,
 		hash: p.hash, words: p.words, target: p.target,
+	}
+	h, err := hint.Of(sqltok.SQLite, text)
+	if h != nil || err != nil || p.hint != nil || p.hintErr != nil {
+		q.hint, q.hintErr = h, err
+		q.tune()
 	}
 	q.columns.Store(p.columns.Load())
 	q.slow.Store(p.slow.Load())
@@ -181,8 +204,7 @@ func (c *conn) plan(ctx context.Context, text string) *plan {
 	canonical := sqltok.Canonical(sqltok.SQLite, text)
 	if canonical != text {
 		if p := c.known(canonical); p != nil {
-			c.cache.plans.alias(p, text)
-			return p
+			return c.cache.plans.alias(p, text)
 		}
 	}
 	a, at := c.analyse(ctx, text)
@@ -190,11 +212,12 @@ func (c *conn) plan(ctx context.Context, text string) *plan {
 	if s == nil {
 		s = c.source.shared
 	}
-	p := newPlan(s, a, string([]byte(canonical)), at)
-	if c.current(at) && c.scope != nil {
-		c.cache.plans.put(p, text)
+	p := newPlan(s, a, canonical, at)
+	if p.Volatile || !c.current(at) || c.scope == nil {
+		return p.called(text)
 	}
-	return p
+	c.cache.plans.put(p)
+	return c.cache.plans.alias(p, text)
 }
 
 // analyse analyses a statement on this connection. It returns with it the word
@@ -318,6 +341,7 @@ func (c *conn) refreshSchema(ctx context.Context) {
 	if err != nil || version == cat.Version() {
 		return
 	}
+	c.source.words.everything.cause.Store(&causeSchema)
 	c.source.words.everything.bump()
 	c.cache.reaper.allDead()
 	c.counters.invalidations.Add(1)

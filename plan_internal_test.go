@@ -32,7 +32,7 @@ func (ps *plans) held() (count, bytes int) {
 // TestPlansAreBounded remembers many more plans than there is room for, and
 // long texts. Without the change of generations in plans.keep they all stay.
 func TestPlansAreBounded(t *testing.T) {
-	s := &scope{id: 1, source: &source{words: newWords()}}
+	s := &scope{id: 1, source: &source{cache: &Cache{}, words: newWords()}}
 	for _, tt := range []struct {
 		name    string
 		padding int
@@ -43,7 +43,7 @@ func TestPlansAreBounded(t *testing.T) {
 			padding := strings.Repeat(" ", tt.padding)
 			for i := range tt.plans {
 				text := fmt.Sprint("SELECT ", padding, i)
-				ps.put(planOf(s, text), text)
+				ps.put(planOf(s, text))
 				if p := ps.find(s, text); p == nil || p.raw != text {
 					t.Fatalf("%d is not remembered", i)
 				}
@@ -60,14 +60,11 @@ func TestPlansAreBounded(t *testing.T) {
 }
 
 func TestPlansNotRemembered(t *testing.T) {
-	s := &scope{id: 1, source: &source{words: newWords()}}
+	s := &scope{id: 1, source: &source{cache: &Cache{}, words: newWords()}}
 	var ps plans
 	long := "SELECT " + strings.Repeat("1", maxRemembered)
-	ps.put(planOf(s, long), long)
-	volatile := planOf(s, "SELECT 1")
-	volatile.Volatile = true
-	ps.put(volatile, "SELECT 1")
-	if n, _ := ps.held(); n != 0 || ps.find(s, long) != nil || ps.find(s, "SELECT 1") != nil {
+	ps.put(planOf(s, long))
+	if n, _ := ps.held(); n != 0 || ps.find(s, long) != nil {
 		t.Errorf("%d plans are remembered", n)
 	}
 }
@@ -75,15 +72,15 @@ func TestPlansNotRemembered(t *testing.T) {
 func TestPlansHoldTheirScope(t *testing.T) {
 	var ps plans
 	const text = "SELECT 1"
-	one, two := newScope(&source{words: newWords()}, ""), newScope(&source{words: newWords()}, "")
+	one, two := newScope(&source{cache: &Cache{}, words: newWords()}, ""), newScope(&source{cache: &Cache{}, words: newWords()}, "")
 	for ps.slot(two, text) != ps.slot(one, text) {
 		two.id++
 	}
-	ps.put(planOf(one, text), text)
+	ps.put(planOf(one, text))
 	if ps.find(two, text) != nil {
 		t.Error("a plan of another scope")
 	}
-	ps.put(planOf(two, text), text)
+	ps.put(planOf(two, text))
 	if ps.find(one, text).scope != one || ps.find(two, text).scope != two {
 		t.Error("the plans of two scopes are mixed up")
 	}
@@ -93,11 +90,11 @@ func TestPlansHoldTheirScope(t *testing.T) {
 // another one of the same length, as unsafe conversions of a buffer do. With
 // the address compared alone the plan of the first text is found for the second.
 func TestOverwrittenTexts(t *testing.T) {
-	s := &scope{id: 1, source: &source{words: newWords()}}
+	s := &scope{id: 1, source: &source{cache: &Cache{}, words: newWords()}}
 	var ps plans
 	buffer := []byte("SELECT a")
 	text := unsafe.String(&buffer[0], len(buffer))
-	ps.put(planOf(s, "SELECT a"), text)
+	ps.put(planOf(s, "SELECT a"))
 	if p := ps.find(s, text); p == nil || p.raw != "SELECT a" {
 		t.Fatalf("found %+v", p)
 	}
@@ -121,9 +118,9 @@ func TestOverwrittenTexts(t *testing.T) {
 // overwritten later. With behind keeping it under the text that it was asked
 // with, the key of the map changes under it.
 func TestPlanKeysAreOwned(t *testing.T) {
-	s := &scope{id: 1, source: &source{words: newWords()}}
+	s := &scope{id: 1, source: &source{cache: &Cache{}, words: newWords()}}
 	var ps plans
-	ps.put(planOf(s, "SELECT a"), "SELECT a")
+	ps.put(planOf(s, "SELECT a"))
 	ps.mu.Lock()
 	ps.old, ps.young = ps.young, nil
 	ps.mu.Unlock()

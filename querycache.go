@@ -51,6 +51,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -66,17 +67,23 @@ import (
 // databases opened through it: a write through any of them invalidates what
 // all of them cached. It is safe for concurrent use.
 type Cache struct {
-	config  Config
-	store   *store.Store[entry]
-	plans   plans
-	flights flights
-	reaper  reaper
-	base    time.Time // of the monotonic clock
-	enabled atomic.Bool
-	closed  atomic.Bool
-	policy  policy
-	unread  sync.Once // for warnUnread
-	settled bool      // a call of the parent that returned has no effect any more
+	config    Config
+	defaults  settings // of config
+	largest   int64    // that a result may be
+	rules     []rule
+	store     *store.Store[entry]
+	plans     plans
+	flights   flights
+	reaper    reaper
+	refreshes refreshes
+	graves    graves
+	watched   atomic.Bool // a query was traced: the reaper fills graves
+	base      time.Time   // of the monotonic clock
+	enabled   atomic.Bool
+	closed    atomic.Bool
+	policy    policy
+	unread    sync.Once // for warnUnread
+	settled   bool      // a call of the parent that returned has no effect any more
 
 	counters *counters // for what no connection counts
 	stripes  [stripes]counters
@@ -87,6 +94,7 @@ type Cache struct {
 	sources map[sourceKey]weak.Pointer[source]
 	split   map[sourceKey]weak.Pointer[words] // with SplitByDSN
 	doubts  map[*write]*time.Timer
+	wrong   map[string]bool // hints that were complained of
 }
 
 // New returns a cache with no database yet. Use [Cache.Wrap],
@@ -102,8 +110,13 @@ func New(cfg Config) (*Cache, error) {
 			return nil, err
 		}
 	}
+	rules, err := cfg.compile()
+	if err != nil {
+		return nil, err
+	}
 	c := &Cache{
 		config:  cfg,
+		rules:   rules,
 		base:    time.Now(),
 		policy:  oneToOne{},
 		settled: true,
@@ -111,14 +124,17 @@ func New(cfg Config) (*Cache, error) {
 		sources: make(map[sourceKey]weak.Pointer[source]),
 		split:   make(map[sourceKey]weak.Pointer[words]),
 		doubts:  make(map[*write]*time.Timer),
+		wrong:   make(map[string]bool),
 	}
 	c.counters = &c.stripes[0]
 	c.store, err = store.New[entry](store.Config{MaxBytes: cfg.MaxBytes, MaxItem: cfg.MaxEntryBytes, Now: c.now})
 	if err != nil {
 		return nil, &ConfigError{"MaxBytes", err.Error()}
 	}
+	c.defaults, c.largest = settings{ttl: cfg.TTL, maxBytes: cfg.MaxEntryBytes}, c.store.Largest()
 	c.enabled.Store(true)
 	c.reaper.start(c)
+	c.refreshes.cache = c
 	return c, nil
 }
 
@@ -192,6 +208,7 @@ func (c *Cache) Close() error {
 	if closed {
 		return nil
 	}
+	c.refreshes.close()
 	c.reaper.close()
 	c.store.Close()
 	c.mu.Lock()
@@ -201,6 +218,25 @@ func (c *Cache) Close() error {
 		delete(c.doubts, w)
 	}
 	return nil
+}
+
+// complain tells an operator what makes the cache of less use than it could be.
+func (c *Cache) complain(what string, args ...any) { c.config.Logger.Warn(what, args...) }
+
+// maxComplaints bounds how many different hints are complained of.
+const maxComplaints = 1 << 8
+
+// complainOfHint tells an operator, once for each, of a hint that is not understood.
+func (c *Cache) complainOfHint(err error) {
+	c.mu.Lock()
+	known := c.wrong[err.Error()] || len(c.wrong) >= maxComplaints
+	if !known {
+		c.wrong[err.Error()] = true
+	}
+	c.mu.Unlock()
+	if !known {
+		c.complain("querycache: a hint is not understood; its statement is not cached", "error", err)
+	}
 }
 
 // now is the cache's monotonic clock, in nanoseconds.
@@ -233,6 +269,9 @@ type entry struct {
 	query  *word
 	stamps []uint64 // of words, then of query: all clean
 	gate   gate     // nil: open
+
+	expires int64 // on the cache's clock; 0: never. It may be stored, and served late, until the item expires.
+	took    int64 // how long its query kept the caller waiting, in nanoseconds
 
 	oneArg    [1]driver.NamedValue // where key has one
 	fewStamps [4]uint64            // where there are no more
@@ -276,23 +315,32 @@ func same(now, stamp uint64) bool {
 func (c *Cache) lookup(q *call) *rowset.Result {
 	q.conn.finds++
 	it := c.store.FindNth(q.hash, q.conn.finds)
-	if it == nil || !it.Value.key.equal(q.conn.scope, q.plan.Text, q.args) || !it.Value.valid() {
+	if it == nil || !it.Value.key.of(q) {
 		return nil
 	}
-	if it.Expires != 0 && c.now() >= it.Expires {
+	q.found = it
+	e := &it.Value
+	if !e.valid() {
 		return nil
 	}
-	return &it.Value.result
+	if e.expires != 0 || q.set.maxAge != 0 {
+		if now := c.now(); now >= q.ends(it) {
+			return c.lookLate(q, it, now)
+		}
+	}
+	return &e.result
 }
 
 // filling is a result on its way into the store.
 type filling struct {
 	key    key
 	plan   *plan
+	words  []*word
 	query  *word
 	stamps []uint64
 	born   int64
 	ttl    time.Duration
+	window time.Duration // for how long it may be served late
 	hash   uint64
 }
 
@@ -300,23 +348,30 @@ type filling struct {
 const entrySize = 256
 
 // fill stores the result that it holds, unless something that it depends on was
-// written since its words were captured.
-func (c *Cache) fill(f *filling, it *item) bool {
+// written since its words were captured. It says why not.
+func (c *Cache) fill(f *filling, it *item) (refused Reason) {
 	e := &it.Value
 	e.key, e.gate = f.key.own(e.oneArg[:0]), f.key.scope.gate()
-	e.words, e.query, e.stamps = f.plan.words, f.query, append(e.fewStamps[:0], f.stamps...)
-	if !c.enabled.Load() || !e.valid() {
-		return false
+	e.words, e.query, e.stamps = f.words, f.query, append(e.fewStamps[:0], f.stamps...)
+	switch {
+	case !c.enabled.Load():
+		return ReasonDisabled
+	case !e.valid():
+		return ReasonWritten
 	}
-	it.Hash, it.Born, it.Expires = f.hash, f.born, f.expires()
+	it.Hash, it.Born = f.hash, f.born
+	e.expires = f.expires()
+	if it.Expires = e.expires; e.expires != 0 {
+		it.Expires = later(e.expires, f.window)
+	}
 	it.Cost = entrySize + int64(8*len(f.stamps)) + e.result.Size() + f.key.size()
 	if !c.store.Put(it) {
-		return false
+		return ReasonNoRoom
 	}
 	for _, w := range e.words[1:] {
 		w.tagged.add(c.store, it)
 	}
-	return true
+	return ReasonNone
 }
 
 // expires is when the entry expires: its TTL, less up to a tenth at random,
@@ -329,7 +384,15 @@ func (f *filling) expires() int64 {
 	if tenth := ttl / 10; tenth > 0 {
 		ttl -= rand.Int64N(tenth)
 	}
-	return max(f.born+ttl, 1)
+	return max(later(f.born, time.Duration(ttl)), 1)
+}
+
+// later is d after t, or as late as it gets.
+func later(t int64, d time.Duration) int64 {
+	if int64(d) > math.MaxInt64-t {
+		return math.MaxInt64
+	}
+	return t + int64(d)
 }
 
 // forget frees whatever entry has this hash.

@@ -3,6 +3,7 @@ package querycache
 import (
 	"context"
 	"database/sql/driver"
+	"io"
 	"slices"
 	"time"
 
@@ -29,7 +30,7 @@ func (q *call) read(parent driver.Rows, cancel context.CancelFunc) (driver.Rows,
 		p.columns.Store(columns)
 	}
 	rec := &c.recorder
-	rec.Open(columns, c.cache.config.MaxEntryBytes)
+	rec.Open(columns, q.set.maxBytes)
 	end := c.recordFirst(rec, parent)
 	var reading *aside
 	switch {
@@ -48,6 +49,16 @@ func (q *call) read(parent driver.Rows, cancel context.CancelFunc) (driver.Rows,
 			reading = a
 		}
 	}
+	if q.spare() && rec.Rows() == 0 && end != nil && end != io.EOF { //nolint:errorlint // By identity, as database/sql does.
+		if rows := q.instead(end); rows != nil {
+			_ = parent.Close()
+			if cancel != nil {
+				cancel()
+			}
+			return rows, nil
+		}
+	}
+	c.counters.misses.Add(1)
 	slow := end == nil || rec.Over()
 	if p.slow.Load() != slow {
 		p.slow.Store(slow)
@@ -81,9 +92,13 @@ func (q *call) whole(parent driver.Rows, rec *rowset.Recorder, cancel context.Ca
 	}
 	at(q.ctx, stepFill)
 	filling := q.filling()
-	c.fill(&filling, it)
+	it.Value.took = c.cache.now() - q.born
+	refused := c.fill(&filling, it)
 	at(q.ctx, stepFilled)
 	q.result = result
+	if c.trace != nil {
+		c.trace.stored(it, refused)
+	}
 	return c.replayed(result)
 }
 
@@ -124,25 +139,32 @@ func (c *conn) recordAhead(rec *rowset.Recorder, parent driver.Rows) (end error)
 // memory: what outlives the call needs its own.
 func (q *call) filling() filling {
 	return filling{
-		key:  key{scope: q.conn.scope, text: q.plan.Text, args: q.args},
-		plan: q.plan, query: q.query, stamps: q.stamps,
-		born: q.born, ttl: q.ttl, hash: q.hash,
+		key:  q.key(),
+		plan: q.plan, words: q.words, query: q.query, stamps: q.stamps,
+		born: q.born, ttl: q.set.ttl, window: q.set.window(), hash: q.hash,
 	}
 }
 
-func (c *conn) fill(f *filling, it *item) {
-	if c.cache.fill(f, it) {
+// key is the key of the call. It shares the call's memory.
+func (q *call) key() key {
+	return key{scope: q.conn.scope, text: q.plan.Text, args: q.args, extra: q.extra()}
+}
+
+func (c *conn) fill(f *filling, it *item) (refused Reason) {
+	c.counters.spent(it.Value.took)
+	if refused = c.cache.fill(f, it); refused == ReasonNone {
 		c.counters.fills.Add(1)
 	} else {
 		c.counters.rejected.Add(1)
 	}
+	return refused
 }
 
 // stream hands out what was read ahead, and then the rest as it comes,
 // recording on as long as the result can still be stored.
 func (q *call) stream(r *stream, rec *rowset.Recorder) driver.Rows {
 	c := q.conn
-	if q.refresh {
+	if q.set.refresh {
 		c.cache.forget(q.hash) // It is not known yet if there will be a new one.
 	}
 	c.open++
@@ -151,8 +173,14 @@ func (q *call) stream(r *stream, rec *rowset.Recorder) driver.Rows {
 	r.filling.key = r.filling.key.own(nil)
 	r.filling.stamps = slices.Clone(q.stamps)
 	r.recording, r.begun = true, c.begun
-	if r.ahead == nil && (rec.Over() || r.end != nil) {
-		r.drop()
+	r.took = c.cache.now() - q.born
+	r.trace = c.trace
+	switch {
+	case r.ahead != nil:
+	case rec.Over():
+		r.drop(ReasonTooLarge)
+	case r.end != nil:
+		r.drop(ReasonCutShort)
 	}
 	return r
 }

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/querycache/querycache/internal/analysis"
 	"github.com/querycache/querycache/internal/rowset"
 )
 
@@ -136,6 +137,8 @@ type stream struct {
 	recording bool // rec goes on
 	begun     int  // transactions begun on the connection before it
 	filling   filling
+	took      int64           // how long the database was waited for
+	trace     *tracing        // to be told when the rows are closed; nil: nobody asks
 	ctx       context.Context //nolint:containedctx // For a probe after the call.
 	cancel    context.CancelFunc
 }
@@ -168,12 +171,12 @@ func (r *stream) Next(dest []driver.Value) error {
 	case err == nil:
 		r.next++
 		if !r.rec.Append(dest) {
-			r.drop()
+			r.drop(ReasonTooLarge)
 		}
 	case ended(r.rows.parent, err):
 		r.end = io.EOF
 	default:
-		r.drop()
+		r.drop(ReasonCutShort)
 	}
 	return err
 }
@@ -184,11 +187,17 @@ func (r *stream) joined() {
 	if a == nil {
 		return
 	}
+	now := r.rows.conn.cache.now
+	waiting := now()
 	<-a.done
+	r.took += now() - waiting
 	r.ahead, r.rows.conn.reading = nil, nil
 	r.end = a.end
-	if r.rec.Over() || r.end != nil && !ended(r.rows.parent, r.end) {
-		r.drop()
+	switch {
+	case r.rec.Over():
+		r.drop(ReasonTooLarge)
+	case r.end != nil && !ended(r.rows.parent, r.end):
+		r.drop(ReasonCutShort)
 	}
 }
 
@@ -198,9 +207,14 @@ func ended(parent driver.Rows, err error) bool {
 }
 
 // drop gives the recording up.
-func (r *stream) drop() {
+func (r *stream) drop(why Reason) {
 	r.recording, r.filling = false, filling{}
-	r.rows.conn.counters.rejected.Add(1)
+	c := r.rows.conn
+	c.counters.rejected.Add(1)
+	c.counters.spent(r.took)
+	if r.trace != nil {
+		r.trace.out.Refused = why
+	}
 }
 
 // Close closes the parent's rows. A recording that has reached the end is
@@ -217,18 +231,33 @@ func (r *stream) Close() error {
 	if r.cancel != nil {
 		r.cancel()
 	}
-	if !r.recording {
-		return err
+	if r.recording {
+		r.store(err)
 	}
-	if c := r.rows.conn; err != nil || r.end == nil || c.tx != txNone || c.begun != r.begun {
-		// Its connection may have shown it what a transaction had not committed.
-		r.drop()
-		return err
+	if r.trace != nil {
+		r.trace.tell(time.Duration(r.took), err)
+		r.trace = nil
+	}
+	return err
+}
+
+// store stores the recording, if it is whole.
+func (r *stream) store(err error) {
+	c := r.rows.conn
+	if err != nil || r.end == nil {
+		r.drop(ReasonCutShort)
+		return
+	}
+	if c.tx != txNone || c.begun != r.begun {
+		r.drop(ReasonTransaction) // Its connection may have shown it what was not committed.
+		return
 	}
 	it := &item{}
-	it.Value.result = r.rec.Result()
-	r.rows.conn.fill(&r.filling, it)
-	return nil
+	it.Value.result, it.Value.took = r.rec.Result(), r.took
+	refused := c.fill(&r.filling, it)
+	if r.trace != nil {
+		r.trace.stored(it, refused)
+	}
 }
 
 // leave ends the reading ahead, soon: a row that does not come is given up.
@@ -276,7 +305,7 @@ func (r *stream) HasNextResultSet() bool {
 func (r *stream) NextResultSet() error {
 	r.joined()
 	if r.recording {
-		r.drop()
+		r.drop(reasonStatement + Reason(analysis.SeveralStatements))
 	}
 	r.rec, r.end = nil, nil
 	err := r.rows.NextResultSet()

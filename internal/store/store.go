@@ -160,6 +160,9 @@ func reserve(cfg Config) int64 {
 	return max(1, min(max(need, cfg.MaxBytes/8), cfg.MaxBytes/2))
 }
 
+// Largest is the largest Cost for which the store makes room.
+func (s *Store[V]) Largest() int64 { return max(0, s.largest-overhead) }
+
 // Find returns the item stored for hash, or nil. The item may have expired and
 // its key may be another one with the same hash: the caller checks both.
 func (s *Store[V]) Find(hash uint64) *Item[V] {
