@@ -19,6 +19,8 @@ type hints struct {
 	hash         uint64   // of extra
 
 	trace func(Outcome)
+
+	background bool // nobody waits for the result, and what it replaces is still served
 }
 
 // noHints are those of a context that has none.

@@ -164,7 +164,7 @@ func (c *conn) fill(f *filling, it *item) (refused Reason) {
 // recording on as long as the result can still be stored.
 func (q *call) stream(r *stream, rec *rowset.Recorder) driver.Rows {
 	c := q.conn
-	if q.set.refresh {
+	if q.set.refresh && !q.hints.background {
 		c.cache.forget(q.hash) // It is not known yet if there will be a new one.
 	}
 	c.open++

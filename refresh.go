@@ -64,7 +64,7 @@ func (r *refreshes) ask(q *call, it *item) bool {
 		text: strings.Clone(q.text), args: it.Value.key.args,
 		hints: *q.hints, done: make(chan struct{}),
 	}
-	job.hints.hinted, job.hints.refresh, job.hints.trace = true, true, nil
+	job.hints.hinted, job.hints.refresh, job.hints.background, job.hints.trace = true, true, true, nil
 	ctx := context.WithValue(context.Background(), hintsKey{}, &job.hints)
 	job.ctx, job.cancel = context.WithTimeout(ctx, refreshTime)
 	r.running.Store(q.hash, job)
