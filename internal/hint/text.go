@@ -37,13 +37,19 @@ func fault(text, reason string) *Error {
 
 // mentioned reports whether text holds the word at all, which next to no text
 // does: all others are done with after this.
-func mentioned(text string) bool {
-	for i := 0; i+len(word) <= len(text); i++ {
-		if text[i]|0x20 == word[0] && startsWithWord(text[i:]) {
+func mentioned(text string) bool { return mentionedBy(text, 'q') || mentionedBy(text, 'Q') }
+
+func mentionedBy(text string, first byte) bool {
+	for {
+		n := strings.IndexByte(text, first)
+		if n < 0 {
+			return false
+		}
+		if startsWithWord(text[n:]) {
 			return true
 		}
+		text = text[n+1:]
 	}
-	return false
 }
 
 func startsWithWord(s string) bool {

@@ -38,22 +38,18 @@ func Outer(dst []Comment, d Dialect, toks []Token, text string) []Comment {
 	return appendComments(dst, r, text, int(toks[hi-1].End), len(text))
 }
 
-// appendComments appends the comments of text[start:end], which begins and ends
-// where a token does. The lexer sees the text behind end, too: "/*" alone opens
-// a comment unless it ends the text.
+// appendComments appends the comments of text[start:end], which holds nothing
+// else but white space and semicolons.
 func appendComments(dst []Comment, r *rules, text string, start, end int) []Comment {
 	l := lexer{rules: r, text: text, pos: start}
 	for l.pos < end {
 		c := Comment{Start: int32(l.pos)}
-		kind, err := l.next()
-		if err != nil {
+		if _, err := l.next(); err != nil {
 			return dst // Not for a text that was cut into tokens.
 		}
 		switch c.End = int32(l.pos); r.class[text[c.Start]] {
 		case classMinus, classSlash:
-			if kind == 0 {
-				dst = append(dst, c)
-			}
+			dst = append(dst, c)
 		}
 	}
 	return dst
