@@ -251,6 +251,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// TestErrorText was seen to fail with the piece at fault not quoted.
 func TestErrorText(t *testing.T) {
 	_, err := Of(sqltok.SQLite, "SELECT 1 -- querycache: ttl=fast")
 	if want := `hint "ttl=fast": not a duration`; err == nil || err.Error() != want {
