@@ -47,6 +47,24 @@ func scenario62(t *testing.T) {
 	s.fresh(sumA + " WHERE 1")
 	s.fresh(sumA + " WHERE 2")
 
+	// By comment, and per table.
+	const hour, none = "/* querycache: ttl=1h */ " + sumA + " WHERE 4", sumA + " WHERE 5 -- querycache: ttl=none"
+	s.miss(hour)
+	s.miss(none)
+	s.bypass("hint", "/* querycache: ttl=0 */ "+sumA+" WHERE 6")
+	perTable := newStageWith(t, family, querycache.Config{TTL: ttl, Rules: []querycache.Rule{{Tables: []string{"b"}, TTL: time.Hour}}}, &tap{})
+	perTable.miss(sumA)
+	perTable.miss(sumB)
+	expired()
+	s.hit(hour)
+	s.hit(none)
+	perTable.miss(sumA)
+	perTable.hit(sumB)
+	// A changed TTL: what is older than what is asked for now is not served, and
+	// what was stored for long stays for who asks for nothing.
+	s.miss("/* querycache: ttl=1ms */ " + sumA + " WHERE 4")
+	s.with(querycache.WithTTL(t.Context(), time.Millisecond)).miss(sumA + " WHERE 5")
+
 	// Config.TTL: zero is a minute, negative is for ever.
 	for _, cfg := range []querycache.Config{{}, {TTL: -1}} {
 		s := newStageWith(t, family, cfg, &tap{})
@@ -72,6 +90,26 @@ func scenario63(t *testing.T) {
 	refresh.miss(sumA)
 	s.value(s.hit(sumA), 30, sumA)
 	s.with(querycache.Refresh(querycache.Bypass(t.Context()))).bypass("hint", sumA)
+
+	// By comment.
+	const byComment = "/* querycache: refresh */ " + sumA
+	s.bypass("hint", sumA+" -- querycache: bypass")
+	s.bypass("hint", byComment+" /* querycache: bypass */")
+	s.must(s.raw.ExecContext(t.Context(), "UPDATE a SET v = 20"))
+	s.miss(byComment)
+	s.miss(byComment)
+	s.value(s.hit(sumA), 60, sumA)
+
+	// Tables that are denied, and nothing but those that are allowed.
+	denied := newStageWith(t, family, querycache.Config{Rules: []querycache.Rule{{Tables: []string{"a"}, Deny: true}}}, &tap{})
+	allowed := newStageWith(t, family, querycache.Config{Rules: []querycache.Rule{{Tables: []string{"b"}, Allow: true}, {Deny: true}}}, &tap{})
+	for _, s := range []*stage{denied, allowed} {
+		s.bypass("denied by rule", sumA)
+		s.bypass("denied by rule", "SELECT count(*) FROM a, b")
+		s.entry(sumB)
+		s.exec("UPDATE b SET v = v + 1")
+		s.fresh(sumB)
+	}
 
 	// Writes count all the same.
 	bypass.exec("UPDATE a SET v = 11")
@@ -139,6 +177,17 @@ func scenario65(t *testing.T) {
 	}
 	for _, q := range []string{sumA, sumB} {
 		s.fresh(q)
+	}
+
+	// By tag: many an entry, any of them.
+	tagged := s.with(querycache.WithTags(t.Context(), "one", "two"))
+	const byComment = sumB + " /* querycache: tags=two,three */"
+	for tag, want := range map[string][2]string{"one": {"miss", "hit"}, "two": {"miss", "miss"}, "three": {"hit", "miss"}, "four": {"hit", "hit"}} {
+		tagged.read(sumA)
+		s.read(byComment)
+		s.cache.InvalidateTags("none", tag)
+		tagged.reads(want[0], sumA)
+		s.reads(want[1], byComment)
 	}
 
 	// Inside a transaction, at once, and again at COMMIT.

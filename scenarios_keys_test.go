@@ -318,6 +318,9 @@ func scenario19(t *testing.T) {
 		"/* trace 1 */ SELECT age+1 FROM people", "-- who asks\nSELECT age+1 FROM people", "\n\t SELECT age+1 FROM people \n",
 		"SELECT age+1 FROM people -- traceparent='00-1'", "SELECT age+1 FROM people ;", ";SELECT age+1 FROM people/* end",
 		"/* a */ -- b\n SELECT age+1 FROM people /* c */ -- d",
+		"/* querycache: ttl=1h swr=1s */ SELECT age+1 FROM people", "SELECT age+1 FROM people -- querycache: max-bytes=1MiB",
+		"SELECT age+1 FROM people /*route='%2Fpeople',traceparent='00-5bd66ef5095369c7b0d1f8f4bd33716a-c532cb4098ac3dd2-01'*/",
+		"/* querycache: ttl=1h */ SELECT age+1 FROM people /*traceparent='00-5bd6-c532-01',tracestate='querycache%3Dbypass'*/",
 	} {
 		s.hit(same)
 	}
