@@ -141,7 +141,10 @@ func (q *call) bypass() Reason {
 		return reasonStatement + Reason(analysis.Volatile)
 	}
 	q.query = &c.source.words.query[hash%queryWords]
-	q.hash = c.scope.hash(hash ^ kinds ^ p.extraHash ^ q.hints.hash)
+	q.hash = c.scope.hash(hash ^ kinds)
+	if !broken(controlUnkeyedHints) {
+		q.hash ^= p.extraHash ^ q.hints.hash
+	}
 	return ReasonNone
 }
 

@@ -35,6 +35,8 @@ const (
 	controlEra                       // a schema change does not wait for older writes
 	controlOlderCopy                 // a fill leaves an older copy in the second level
 	controlOpenStatement             // a read fills while another statement of its connection is open
+	controlLateWithoutWords          // what has expired is served late whatever was written since
+	controlUnkeyedHints              // declared tables and tags are no part of the key
 )
 
 // step names a moment of the protocol that a test can hold up.

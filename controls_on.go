@@ -55,6 +55,8 @@ var controlNames = [...]string{
 	controlEra:               "schema change does not wait for older writes",
 	controlOlderCopy:         "older second-level copy",
 	controlOpenStatement:     "fill under an open statement's snapshot",
+	controlLateWithoutWords:  "swr without words",
+	controlUnkeyedHints:      "hint tables not in the key",
 }
 
 // String names the control as the validity protocol does.

@@ -2,6 +2,8 @@
 
 package querycache
 
+import "time"
+
 // storeSchedules are about the two levels of the store.
 func storeSchedules() []schedule {
 	return []schedule{
@@ -17,7 +19,39 @@ func storeSchedules() []schedule {
 			controlPromotionRestamps, "4", "fill; the first level forgets; W returns; S looks the entry up; R reads", walFile,
 			promotedLate,
 		},
+		{
+			controlLateWithoutWords, "10", "fill; it expires; W returns; R reads with swr", walFile,
+			servedLate,
+		},
+		{
+			controlUnkeyedHints, "7", "fill; R declares b, reads; a write of a is not seen; W writes b; R reads", walFile,
+			declaredLate,
+		},
 	}
+}
+
+// servedLate has an entry that has expired and was written since. The reaper has
+// not freed it yet.
+func servedLate(x *exam) {
+	const text = "/* querycache: ttl=1ms swr=1h */ " + readA
+	r, w := x.client(), x.client()
+	r.reads(text, 0)
+	x.cache.words.table("a").tagged.queued.Store(true) // As in promotedLate.
+	time.Sleep(2 * time.Millisecond)
+	w.execs(writeA)
+	r.decides(text, 1)
+}
+
+// declaredLate declares a table that stands for what the cache cannot see: whoever
+// writes it tells of a change elsewhere.
+func declaredLate(x *exam) {
+	const text = "/* querycache: tables=b */ " + readA
+	other, r, w := x.client(), x.client(), x.client()
+	other.reads(readA, 0)
+	r.reads(text, 0)
+	x.untracked(writeA)
+	w.execs(writeB)
+	r.decides(text, 1)
 }
 
 // filledLate fills with what was read before a newer fill's query began. What

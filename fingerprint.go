@@ -47,8 +47,8 @@ func (k *key) of(q *call) bool {
 	if !k.equal(q.conn.scope, q.plan.Text, q.args) {
 		return false
 	}
-	if k.extra == nil {
-		return !q.declares()
+	if k.extra == nil || broken(controlUnkeyedHints) {
+		return !q.declares() || broken(controlUnkeyedHints)
 	}
 	return *k.extra == extra{q.plan.extra, q.hints.extra}
 }

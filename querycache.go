@@ -320,7 +320,7 @@ func (c *Cache) lookup(q *call) *rowset.Result {
 	}
 	q.found = it
 	e := &it.Value
-	if !e.valid() {
+	if !e.valid() && !(broken(controlLateWithoutWords) && q.set.swr > 0) {
 		return nil
 	}
 	if e.expires != 0 || q.set.maxAge != 0 {
