@@ -157,7 +157,7 @@ func TestPrecedence(t *testing.T) {
 func TestDependenciesAddUp(t *testing.T) {
 	h := newHarness(t, Config{Rules: []Rule{{Tables: []string{"t"}, DependsOn: []string{"by_rule"}, Tags: []string{"rule"}}}})
 	defer h.close()
-	ctx := WithTags(WithTables(WithTags(WithTables(t.Context(), "main.By_Context"), "context"), "second"), "two", "context")
+	ctx := WithTags(WithTables(WithTags(WithTables(t.Context(), "main.By_Context"), "context"), "second"), "two")
 	const text = `/* querycache: tables="by comment",T tags=comment,"with space" */ ` + harnessRead
 	tables, tags := h.cache.InvalidateTables, h.cache.InvalidateTags
 	for name, invalidate := range map[string]func(){

@@ -36,7 +36,7 @@ func (h *harness) want(what, text string, want int64, hit, stale bool) {
 // An entry that expired by its TTL is served while it is refreshed, within its window
 // and to nobody who does not ask for that; then it is fresh. Seen to fail with
 // lookLate always nil, with it not asking for a refresh, with within looking at
-// the item's end alone (for the reader without the hint), and without window in fill.
+// the item's end alone, and without window in fill.
 func TestSWR(t *testing.T) {
 	inBubble(t, Config{}, func(h *harness) {
 		h.want("cold", swrRead, 1, false, false)
@@ -59,6 +59,11 @@ func TestSWR(t *testing.T) {
 		h.seed("UPDATE t SET a = 5")
 		h.want("after the window", swrRead, 5, false, false)
 		wantSame(h.t, "refreshes", 1, h.cache.Stats().Refreshes)
+
+		h.cache.Purge()
+		h.want("stored with a longer window", "/* querycache: ttl=60s swr=1h */ "+harnessRead, 5, false, false)
+		time.Sleep(91 * time.Second)
+		h.want("after the reader's window", swrRead, 5, false, false)
 
 		h.cache.Purge()
 		h.want("stored without a window", harnessRead, 5, false, false)
