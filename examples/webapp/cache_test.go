@@ -47,7 +47,8 @@ func TestSecondTimeIsHit(t *testing.T) {
 }
 
 // TestFooterTellsMisses has a page whose queries were never asked. The second
-// page of the list shares one query with the first.
+// page of the list shares one query with the first. Seen to fail with a trace
+// that counts each query twice.
 func TestFooterTellsMisses(t *testing.T) {
 	file, _ := library(t)
 	s := start(t, config{db: file, dataTTL: time.Hour})
@@ -112,7 +113,8 @@ var writes = []struct {
 // TestFreshAfterWrites compares each page, right after each form, with the page
 // that the same program makes of the same file without the cache.
 //
-// Seen to fail with the forms posted to the program without the cache.
+// Seen to fail with the forms posted to the program without the cache, and with
+// writes in the core that leave the generations of their tables as they are.
 func TestFreshAfterWrites(t *testing.T) {
 	file, _ := library(t)
 	cached := start(t, config{db: file, dataTTL: time.Hour})
@@ -136,7 +138,8 @@ func TestFreshAfterWrites(t *testing.T) {
 	}
 }
 
-// TestNoCacheIsTheSame: the driver's name is all that -nocache changes.
+// TestNoCacheIsTheSame: the driver's name is all that -nocache changes. Seen to
+// fail with the flag ignored.
 func TestNoCacheIsTheSame(t *testing.T) {
 	file, _ := library(t)
 	cached := start(t, config{db: file, dataTTL: time.Hour})
@@ -168,7 +171,7 @@ func writeOutside(t *testing.T, outside *sqlx.DB) {
 }
 
 // TestDataIsAtMostItsTTLOld: seen to fail with the hint taken out of the query
-// (it stays old), and with WithTTL(ctx, 0) for it (it is never seen old).
+// (it stays old), and with ttl=0 in it (it is never seen old).
 func TestDataIsAtMostItsTTLOld(t *testing.T) {
 	const ttl = 3 * time.Second
 	file, outside := library(t)

@@ -11,7 +11,8 @@ import (
 )
 
 // TestBadInput posts what cannot be accepted. The answer names the field, has
-// everything that was typed, and the file is as it was.
+// everything that was typed, and the file is as it was. Seen to fail with the form
+// emptied before it is shown again, and with another status.
 func TestBadInput(t *testing.T) {
 	file, outside := library(t)
 	s := start(t, config{db: file})
@@ -149,7 +150,8 @@ func TestBadAddresses(t *testing.T) {
 	}
 }
 
-// TestSearchTakesTextAsText: a percent sign finds percent signs.
+// TestSearchTakesTextAsText: a percent sign finds percent signs. Seen to fail
+// without the escaping.
 func TestSearchTakesTextAsText(t *testing.T) {
 	file, _ := library(t)
 	s := start(t, config{db: file})
@@ -180,7 +182,8 @@ func TestEscaping(t *testing.T) {
 	}
 }
 
-// TestCrossOrigin posts a form as another site would have a browser do it.
+// TestCrossOrigin posts a form as another site would have a browser do it. Seen to
+// fail without CrossOriginProtection.
 func TestCrossOrigin(t *testing.T) {
 	file, outside := library(t)
 	s := start(t, config{db: file})
@@ -199,7 +202,7 @@ func TestCrossOrigin(t *testing.T) {
 	}
 }
 
-// TestLogHasNoArguments makes the database fail.
+// TestLogHasNoArguments makes the database fail. Seen to fail with the URL logged.
 func TestLogHasNoArguments(t *testing.T) {
 	file, outside := library(t)
 	s := start(t, config{db: file})
