@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"html"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -45,9 +47,18 @@ func newTally() *tally {
 
 // library is what a load knows of the books before it begins.
 type library struct {
-	floors *floors
-	books  []int64 // that it writes
-	words  []string
+	floors   *floors
+	books    []int64 // that it writes
+	words    []string
+	requests atomic.Int64 // so far
+}
+
+// writeIsDue reports whether the next request is to write, where a share of them
+// does. The share is exact: left to chance, the slower of two servers might be
+// spared all writes.
+func (l *library) writeIsDue(share float64) bool {
+	n := float64(l.requests.Add(1))
+	return math.Round(n*share) > math.Round((n-1)*share)
 }
 
 // survey looks at a server on which nobody writes yet.
@@ -170,7 +181,7 @@ func (c *client) enough() bool { return len(c.tally.stale)+len(c.tally.failed) >
 func (c *client) run(ctx, during context.Context) {
 	for during.Err() == nil && !c.enough() {
 		var err error
-		if len(c.own) > 0 && c.random.Float64() < c.writes {
+		if c.library.writeIsDue(c.writes) && len(c.own) > 0 {
 			err = c.write(ctx)
 		} else {
 			_, err = c.read(ctx, c.pages[c.random.IntN(len(c.pages))])
