@@ -58,8 +58,8 @@ func main() {
 	cache, err := querycache.Register(cachedDriver, &sqlite3.SQLiteDriver{}, querycache.Config{Logger: slog.Default()})
 	if err == nil {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-		context.AfterFunc(ctx, stop) // A second signal ends the program at once.
 		err = errors.Join(run(ctx, os.Stdout, cache, cfg), cache.Close())
+		stop()
 	}
 	if err != nil {
 		slog.Error("webapp", "err", err)

@@ -103,6 +103,9 @@ func freshness(ctx context.Context, out io.Writer, s *server, opts options) erro
 	fmt.Fprintf(out, "\n%v of mixed reads and writes, %d clients, %g %% writes\n",
 		opts.mixed, opts.clients, 100*opts.writes)
 	t := mix{opts.clients, opts.writes, everyPage}.run(ctx, b, lib, opts.mixed)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	const line = "  %-10s %10v %10v\n"
 	fmt.Fprintf(out, line, "page", "requests", "versions")
 	for _, kind := range slices.Sorted(maps.Keys(t.pages)) {
@@ -164,5 +167,8 @@ func measure(ctx context.Context, s *server, m mix, d time.Duration) (*tally, er
 		return nil, err
 	}
 	t := m.run(ctx, b, lib, d)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	return t, t.err()
 }

@@ -26,32 +26,42 @@ func build(ctx context.Context, dir string) (string, error) {
 
 // server is the web application in a process of its own.
 type server struct {
-	base string // of its URLs
-	cmd  *exec.Cmd
+	base   string // of its URLs
+	cmd    *exec.Cmd
+	cancel context.CancelFunc
 }
 
 // start starts the program and waits until it has said where it listens.
 func start(ctx context.Context, program string, flags ...string) (*server, error) {
+	ctx, cancel := context.WithCancel(ctx)
 	cmd := exec.CommandContext(ctx, program, append([]string{"-addr", "127.0.0.1:0"}, flags...)...)
 	cmd.Stderr = os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 20 * time.Second
 	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
 	if err != nil {
+		cancel()
 		return nil, err
 	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
+	s := &server{cmd: cmd, cancel: cancel}
 	lines := bufio.NewScanner(out)
 	if !lines.Scan() {
-		return nil, errors.Join(fmt.Errorf("%s has ended", program), lines.Err(), cmd.Wait())
+		return nil, errors.Join(fmt.Errorf("%s has not started", program), lines.Err(), s.stop())
 	}
-	return &server{base: lines.Text(), cmd: cmd}, nil
+	s.base = lines.Text()
+	return s, nil
 }
 
-// stop asks the server to end and waits for it. One that does not end as it
-// should is an error.
+// stop asks the server to end, unless the context has, and waits for it. One that
+// does not end as it should is an error.
 func (s *server) stop() error {
-	return errors.Join(s.cmd.Cancel(), s.cmd.Wait())
+	s.cancel()
+	err := s.cmd.Wait()
+	if errors.Is(err, context.Canceled) {
+		return nil // It was asked to end, and has ended well.
+	}
+	return err
 }
