@@ -106,7 +106,7 @@ func closedFile(err error) bool {
 // errorCode is the code of a SQLite driver's error: a field with go-sqlite3, a
 // method with others.
 func errorCode(err error) (int, bool) {
-	if coded, ok := err.(interface{ Code() int }); ok { //nolint:errorlint // The caller unwraps.
+	if coded, ok := err.(interface{ Code() int }); ok {
 		return coded.Code(), true
 	}
 	v := reflect.Indirect(reflect.ValueOf(err))

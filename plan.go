@@ -207,17 +207,36 @@ func (c *conn) plan(ctx context.Context, text string) *plan {
 			return c.cache.plans.alias(p, text)
 		}
 	}
+	if p := c.transaction.plans[text]; p != nil {
+		return p
+	}
 	a, at := c.analyse(ctx, text)
 	s := c.scope
 	if s == nil {
 		s = c.source.shared
 	}
 	p := newPlan(s, a, canonical, at)
+	c.transaction.remember(p, text)
 	if p.Volatile || !c.current(at) || c.scope == nil {
 		return p.called(text)
 	}
 	c.cache.plans.put(p)
 	return c.cache.plans.alias(p, text)
+}
+
+// maxOwnPlans bounds the plans of one transaction that has changed the schema.
+const maxOwnPlans = 1 << 8
+
+// remember keeps a plan that nobody else can use: a transaction that makes tables and
+// fills them is not to read the schema for each row.
+func (t *transaction) remember(p *plan, text string) {
+	if !t.txSchema || p.Volatile || len(text) > maxRecent {
+		return
+	}
+	if t.plans == nil || len(t.plans) >= maxOwnPlans {
+		t.plans = make(map[string]*plan)
+	}
+	t.plans[strings.Clone(text)] = p
 }
 
 // analyse analyses a statement on this connection. It returns with it the word

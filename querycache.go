@@ -273,7 +273,7 @@ func (c *Cache) lookup(q *call) *rowset.Result {
 	}
 	q.found = it
 	e := &it.Value
-	if !e.valid() && !(broken(controlLateWithoutWords) && q.set.swr > 0) {
+	if !e.valid() && (q.set.swr == 0 || !broken(controlLateWithoutWords)) {
 		return nil
 	}
 	if e.expires != 0 || q.set.maxAge != 0 {

@@ -97,3 +97,27 @@ func TestVolatileDefaults(t *testing.T) {
 		}
 	}
 }
+
+// A migration that makes a table and fills it in one transaction: the schema is not
+// read for each row. Seen to fail, with 100 statements of the cache's own and more,
+// without transaction.remember.
+func TestFillingAfterDDL(t *testing.T) {
+	s := newStage(t, family)
+	s.entry(sumA)
+	tx := s.begin()
+	s.execOn(tx, "CREATE TABLE made (v INTEGER)")
+	s.execOn(tx, "INSERT INTO made VALUES (?)", 0)
+	before := s.tap.asked.Load()
+	for i := range 100 {
+		s.execOn(tx, "INSERT INTO made VALUES (?)", i)
+	}
+	if n := s.tap.asked.Load() - before; n != 100 {
+		t.Errorf("%d statements reached the driver for 100", n)
+	}
+	s.execOn(tx, "CREATE TRIGGER follow AFTER INSERT ON made BEGIN UPDATE a SET v = v + 1; END")
+	s.execOn(tx, "INSERT INTO made VALUES (?)", 1)
+	s.must(nil, tx.Commit())
+	s.fresh(sumA)
+	s.execOn(s.db, "INSERT INTO made VALUES (?)", 1)
+	s.fresh(sumA)
+}

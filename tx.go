@@ -24,11 +24,12 @@ const (
 // transaction is what a connection knows of its transaction.
 type transaction struct {
 	tx          txState
-	txAt        uint64   // the word of everything before it began
-	txSchema    bool     // it has changed the schema
-	collected   target   // what it has written
-	collectedAt uint64   // the word of everything that its first write was planned on
-	savepoints  []string // where the parent cannot be asked: the first one began it, if bySavepoint
+	txAt        uint64           // the word of everything before it began
+	txSchema    bool             // it has changed the schema
+	collected   target           // what it has written
+	collectedAt uint64           // the word of everything that its first write was planned on
+	plans       map[string]*plan // made since it last changed the schema, of its own view of it
+	savepoints  []string         // where the parent cannot be asked: the first one began it, if bySavepoint
 	bySavepoint bool
 }
 
@@ -44,7 +45,9 @@ func (t *transaction) collect(o target, plannedAt uint64) {
 		t.collected.everything = true // Written under different schemas.
 	}
 	t.collected.add(o)
-	t.txSchema = t.txSchema || o.everything
+	if o.everything {
+		t.txSchema, t.plans = true, nil
+	}
 }
 
 // effect is a statement that may do more than read, on its way.
@@ -162,6 +165,9 @@ func brokenNet(err error) bool {
 // follow notes what a statement did to the transaction and to the session.
 func (c *conn) follow(e *effect, err error) {
 	c.changeSession(e.plan, e.args, err)
+	if len(e.plan.Control) > 0 || e.plan.Session {
+		c.plans = nil // A savepoint that is rolled back takes its tables with it.
+	}
 	before := c.tx
 	c.tx = c.txAfter(e.plan, err)
 	if c.tx == txNone {
