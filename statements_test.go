@@ -99,7 +99,7 @@ func TestVolatileDefaults(t *testing.T) {
 }
 
 // A migration that makes a table and fills it in one transaction: the schema is not
-// read for each row. Seen to fail, with 100 statements of the cache's own and more,
+// read for each row. Seen to fail, with 600 statements,
 // without transaction.remember.
 func TestFillingAfterDDL(t *testing.T) {
 	s := newStage(t, family)
