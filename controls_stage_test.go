@@ -79,7 +79,7 @@ func (a *act) run(stop int64) (reached bool) {
 	case <-a.paused:
 		a.held = true
 	case <-a.done:
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		a.x.t.Fatalf("an operation neither ended nor came to step %d", stop)
 	}
 	return a.held

@@ -66,8 +66,11 @@ func TestFollowersShare(t *testing.T) {
 // join after the landing must look again. Without that look in call.miss there
 // are rounds with a second query.
 func TestMissingTogetherAsksOnce(t *testing.T) {
-	h := newHarness(t, Config{})
-	defer h.close()
+	inBubble(t, Config{}, missTogether)
+}
+
+func missTogether(h *harness) {
+	t := h.t
 	const readers, rounds = 6, 1000
 	for range rounds {
 		h.cache.InvalidateTables("t")

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/DATA-DOG/go-sqlmock"
@@ -131,37 +132,36 @@ func TestMockOtherArgumentsAskAgain(t *testing.T) {
 // one query and answers a second one with an error. With flights.join always
 // answering nil, false, 15 of them fail.
 func TestMockConcurrentReadsAreOne(t *testing.T) {
-	m := newMocked(t)
-	m.mock.ExpectQuery(mockRead).WithArgs(1).WillDelayFor(300 * time.Millisecond).WillReturnRows(userRow(1, "ann"))
-	const callers = 16
-	errs := make([]error, callers)
-	var ready, done sync.WaitGroup
-	start := make(chan struct{})
-	for i := range callers {
-		ready.Add(1)
-		done.Go(func() {
-			ready.Done()
-			<-start
-			var id int
-			var name string
-			errs[i] = m.QueryRowContext(t.Context(), mockRead, 1).Scan(&id, &name)
-			if errs[i] == nil && name != "ann" {
-				errs[i] = fmt.Errorf("name %q", name)
-			}
-		})
-	}
-	ready.Wait()
-	close(start)
-	done.Wait()
-	if err := errors.Join(errs...); err != nil {
-		t.Error(err)
-	}
-	s := m.cache.Stats()
-	same(t, "misses", 1, s.Misses)
-	same(t, "hits and coalesced", callers-1, s.Hits+s.Coalesced)
-	if s.Coalesced == 0 {
-		t.Error("no caller shared the query that was under way")
-	}
+	synctest.Test(t, func(t *testing.T) {
+		m := newMocked(t)
+		m.mock.ExpectQuery(mockRead).WithArgs(1).WillDelayFor(300 * time.Millisecond).WillReturnRows(userRow(1, "ann"))
+		const callers = 16
+		errs := make([]error, callers)
+		var ready, done sync.WaitGroup
+		start := make(chan struct{})
+		for i := range callers {
+			ready.Add(1)
+			done.Go(func() {
+				ready.Done()
+				<-start
+				var id int
+				var name string
+				errs[i] = m.QueryRowContext(t.Context(), mockRead, 1).Scan(&id, &name)
+				if errs[i] == nil && name != "ann" {
+					errs[i] = fmt.Errorf("name %q", name)
+				}
+			})
+		}
+		ready.Wait()
+		close(start)
+		done.Wait()
+		if err := errors.Join(errs...); err != nil {
+			t.Error(err)
+		}
+		s := m.cache.Stats()
+		same(t, "misses", 1, s.Misses)
+		same(t, "coalesced", callers-1, s.Coalesced)
+	})
 }
 
 func TestMockTransactionReadsAllReachTheDatabase(t *testing.T) {

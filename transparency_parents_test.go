@@ -64,7 +64,7 @@ func firstRow(s *setup, query string, arg any) {
 	case err := <-got:
 		noError(t, err)
 		gate.Release()
-	case <-time.After(2 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("the first row waits for the second")
 		gate.Release()
 		noError(t, <-got)

@@ -299,11 +299,10 @@ func (w *world) open(*step) string {
 // settle waits until database/sql has done what it does in the background.
 func (w *world) settle(s *step) string {
 	db := thing[*sql.DB](w, s, "db")
-	for range 2000 {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if db.Stats().InUse == s.number("use") {
 			return "ok"
 		}
-		time.Sleep(time.Millisecond)
 	}
 	return fmt.Sprintf("still in use: %d", db.Stats().InUse)
 }
@@ -366,7 +365,7 @@ func (w *world) reached(s *step) string {
 	select {
 	case <-thing[*fakedb.Gate](w, s, s.word()).Reached():
 		return "ok"
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		return "nothing reached the gate"
 	}
 }
@@ -389,7 +388,7 @@ func (w *world) wait(s *step) string {
 	select {
 	case out := <-thing[chan string](w, s, s.word()):
 		return out
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		return "never returned"
 	}
 }
