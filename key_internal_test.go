@@ -1,37 +1,15 @@
 package querycache
 
 import (
+	"database/sql"
 	"database/sql/driver"
-	"encoding/binary"
-	"fmt"
+	"encoding/json"
 	"math"
 	"testing"
 	"time"
 )
 
 func args(values ...driver.Value) []driver.NamedValue { return named(values) }
-
-// spell is an independent idea of when two lists of arguments are the same: by
-// the text of their types and values.
-func spell(list []driver.NamedValue) string {
-	s := ""
-	for _, a := range list {
-		switch v := a.Value.(type) {
-		case float64:
-			s += fmt.Sprintf("%q float64 %x;", a.Name, math.Float64bits(v))
-		case float32:
-			s += fmt.Sprintf("%q float32 %x;", a.Name, math.Float32bits(v))
-		case []byte:
-			s += fmt.Sprintf("%q bytes %v %q;", a.Name, v == nil, v)
-		case time.Time:
-			name, offset := v.Zone()
-			s += fmt.Sprintf("%q time %d %d %q %d %q;", a.Name, v.Unix(), v.Nanosecond(), name, offset, v.Location())
-		default:
-			s += fmt.Sprintf("%q %T %#v;", a.Name, v, v)
-		}
-	}
-	return s
-}
 
 // distinct are lists of arguments that must never be taken for each other.
 func distinct() [][]driver.NamedValue {
@@ -54,6 +32,26 @@ func distinct() [][]driver.NamedValue {
 		args(int64(1), nil), args(nil, int64(1)), args("1", int64(1)), args(int64(1), "1"), args(int(1), int64(1)), args(int64(1), int(1)),
 		args([]byte("a"), []byte("b")), args([]byte("ab"), []byte{}), args(true, false), args(false, true),
 		named("a", int64(1)), named("b", int64(1)), named("a", nil), named("a", "1"),
+		args([]string(nil)), args([]string{}), args([]string{""}), args([]string{"a", "b"}), args([]string{"ab"}), args([]string{"b", "a"}),
+		args([]string{"a"}, "b"), args("a", []string{"b"}), args([]string{"a"}, []string{"b"}), args(tags(nil)), args(tags{}), args(tags{"ab"}),
+		args([]int64(nil)), args([]int64{}), args([]int64{0}), args([]int64{1}), args([]int64{1, 0}), args([]int{1}), args([]bool{true}), args([]float64{1}),
+		args([]float64{0}), args([]float64{math.Copysign(0, -1)}), args([]time.Time{noon}), args([]time.Time{noon.Add(1)}), args([]shade{"ab"}),
+		args(customerID(1)), args(small(1)), args(counter(1)), args(octet(1)), args(time.Duration(1)), args(toggle(true)), args(toggle(false)),
+		args(weight(1)), args(ratio(1)), args(ratio(0)), args(ratio(math.Copysign(0, -1))), args(shade("")), args(shade("1")), args(shade("ab")),
+		args(blob(nil)), args(blob{}), args(blob("1")), args(json.RawMessage(nil)), args(json.RawMessage{}), args(json.RawMessage("1")),
+		args(octets(nil)), args(octets{}), args(octets{'1'}), args(sql.RawBytes(nil)), args(sql.RawBytes("1")),
+		args([16]byte{}), args([16]byte{1}), args(objectID{}), args(objectID{1}), args(textID{}), args(textID{15: 1}), args(textID{}.String()),
+		args((*int64)(nil)), args(new(int64)), args(new(int64(1))), args(new(1)), args((*int)(nil)), args(new(customerID(1))), args((*customerID)(nil)),
+		args((**int64)(nil)), args(new((*int64)(nil))), args(new(new(int64(1)))), args(new("1")), args(new("")), args((*string)(nil)), args(new(shade("1"))),
+		args(toShade(new(shade("1")))), args(toShade(nil)), args((*shade)(nil)), args(new(noon)), args(new([]byte("1"))), args(new([]byte(nil))),
+		args((*[]byte)(nil)), args(new(tags(nil))), args(new(tags{})), args(new(json.RawMessage("1"))), args(new(textID{})), args((*textID)(nil)),
+		args(sql.NullInt64{}), args(sql.NullInt64{Valid: true}), args(sql.NullInt64{Int64: 1}), args(sql.NullInt64{Int64: 1, Valid: true}),
+		args(sql.NullInt32{Int32: 1, Valid: true}), args(sql.NullInt16{Int16: 1, Valid: true}), args(sql.NullByte{Byte: 1, Valid: true}),
+		args(sql.NullFloat64{Float64: 1, Valid: true}), args(sql.NullBool{Bool: true, Valid: true}), args(sql.NullBool{Valid: true}),
+		args(sql.NullString{}), args(sql.NullString{String: "1", Valid: true}), args(sql.NullString{Valid: true}),
+		args(sql.NullTime{Time: noon, Valid: true}), args(sql.NullTime{Time: noon}), args(sql.Null[int64]{V: 1, Valid: true}), args(sql.Null[int64]{}),
+		args(sql.Null[*int64]{Valid: true}), args(sql.Null[*int64]{}), args(sql.Null[[]string]{V: []string{}, Valid: true}),
+		args(sql.Null[[]string]{Valid: true}), args(&sql.NullInt64{Int64: 1, Valid: true}), args((*sql.NullInt64)(nil)), args(&sql.NullInt64{}),
 	}
 }
 
@@ -112,7 +110,7 @@ func TestKeysHoldScopeAndText(t *testing.T) {
 func TestOwnedKeys(t *testing.T) {
 	b := []byte("abc")
 	list := args(b, []byte(nil), []byte{}, "s")
-	k := key{scope: nil, text: "q", args: list}.own(nil)
+	k := key{text: "q", args: list}.own(nil)
 	copy(b, "xyz")
 	list[3].Value = "t"
 	if !k.equal(nil, "q", args([]byte("abc"), []byte(nil), []byte{}, "s")) {
@@ -124,31 +122,13 @@ func TestOwnedKeys(t *testing.T) {
 // monotonic clock that no driver sends is gone.
 func TestMonotonicTimes(t *testing.T) {
 	now := time.Now()
-	k := key{scope: nil, text: "q", args: args(now)}
+	k := key{text: "q", args: args(now)}
 	if !k.equal(nil, "q", args(now.Round(0))) {
 		t.Error("not equal")
 	}
 	a, _, _ := hashArgs(0, args(now))
 	b, _, _ := hashArgs(0, args(now.Round(0)))
 	wantSame(t, "hash", a, b)
-}
-
-func TestUnkeyableArguments(t *testing.T) {
-	for _, v := range []driver.Value{[]string{"a"}, struct{}{}, &struct{}{}, make(chan int), [2]int{}, fmt.Stringer(nil), func() {}} {
-		if v == nil {
-			continue
-		}
-		if _, _, ok := hashArgs(0, args(int64(1), v)); ok || keyable(v) {
-			t.Errorf("a %T is keyed", v)
-		}
-	}
-	for _, a := range distinct() {
-		for _, v := range a {
-			if !keyable(v.Value) {
-				t.Errorf("a %T is not keyed", v.Value)
-			}
-		}
-	}
 }
 
 // TestQueryHash finds the word of a query whatever width its numbers have.
@@ -170,93 +150,4 @@ func TestQueryHash(t *testing.T) {
 	if _, ok := queryHash("SELECT ?", []any{make(chan int)}); ok {
 		t.Error("a channel is keyed")
 	}
-}
-
-// FuzzKeys reads two lists of arguments from bytes and compares the key's idea
-// of equality with spell, and the hash with both.
-func FuzzKeys(f *testing.F) {
-	f.Add([]byte{1, 1, 0, 0, 0, 0, 0, 0, 0}, []byte{2, 1, '1'})
-	f.Add([]byte{3, 0}, []byte{4, 1})
-	f.Add([]byte{5, 0}, []byte{6, 0})
-	f.Add([]byte{7, 1, 2, 3, 4, 5, 6, 7, 8, 1}, []byte{7, 1, 2, 3, 4, 5, 6, 7, 8, 2})
-	f.Add([]byte{8, 200, 9, 100, 10, 50}, []byte{8, 200, 9, 100, 10, 50})
-	f.Fuzz(func(t *testing.T, x, y []byte) {
-		a, b := readArgs(x), readArgs(y)
-		k := key{scope: nil, text: "q", args: a}
-		want := spell(a) == spell(b)
-		if got := k.equal(nil, "q", b); got != want {
-			t.Fatalf("%s equals %s: %v", spell(a), spell(b), got)
-		}
-		ha, ka, okA := hashArgs(1, a)
-		hb, kb, okB := hashArgs(1, b)
-		if !okA || !okB {
-			t.Fatal("not keyed")
-		}
-		if want && (ha != hb || ka != kb) {
-			t.Fatalf("%s has two hashes", spell(a))
-		}
-		if o := k.own(nil); !o.equal(nil, "q", readArgs(x)) || !k.equal(nil, "q", o.args) {
-			t.Fatalf("%s does not equal its copy", spell(a))
-		}
-	})
-}
-
-// readArgs makes arguments of what a fuzzer invents.
-func readArgs(data []byte) []driver.NamedValue {
-	var list []driver.NamedValue
-	eight := func() uint64 {
-		var b [8]byte
-		data = data[copy(b[:], data):]
-		return binary.LittleEndian.Uint64(b[:])
-	}
-	text := func() string {
-		n := min(int(uint8(eight()))%16, len(data))
-		s := string(data[:n])
-		data = data[n:]
-		return s
-	}
-	for len(data) > 0 && len(list) < 8 {
-		kind := data[0]
-		data = data[1:]
-		a := driver.NamedValue{Ordinal: len(list) + 1}
-		if kind >= 128 {
-			a.Name = text()
-		}
-		switch kind % 16 {
-		case 0:
-		case 1:
-			a.Value = int64(eight())
-		case 2:
-			a.Value = text()
-		case 3:
-			a.Value = []byte(nil)
-		case 4:
-			a.Value = []byte(text())
-		case 5:
-			a.Value = eight()%2 == 0
-		case 6:
-			a.Value = math.Float64frombits(eight())
-		case 7:
-			zones := []*time.Location{time.UTC, time.FixedZone("A", 60), time.FixedZone("B", 60), time.FixedZone("A", 0)}
-			a.Value = time.Unix(int64(eight()>>24), int64(eight()%1e9)).In(zones[eight()%4])
-		case 8:
-			a.Value = int(eight())
-		case 9:
-			a.Value = uint64(eight())
-		case 10:
-			a.Value = int8(eight())
-		case 11:
-			a.Value = int16(eight())
-		case 12:
-			a.Value = int32(eight())
-		case 13:
-			a.Value = uint8(eight())
-		case 14:
-			a.Value = float32(math.Float64frombits(eight()))
-		default:
-			a.Value = uint32(eight())
-		}
-		list = append(list, a)
-	}
-	return list
 }
