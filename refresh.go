@@ -61,7 +61,7 @@ func (r *refreshes) ask(q *call, it *item) bool {
 	}
 	job := &refresh{
 		hash: q.hash, connector: c.connector, scope: c.scope,
-		text: strings.Clone(q.text), args: it.Value.key.args,
+		text: strings.Clone(q.text), args: it.Value.key.own(nil).args, // A driver may write into them.
 		hints: *q.hints, done: make(chan struct{}),
 	}
 	job.hints.hinted, job.hints.refresh, job.hints.background, job.hints.trace = true, true, true, nil

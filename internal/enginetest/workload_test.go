@@ -49,6 +49,7 @@ type object struct {
 	start                  registers // before the round
 	table                  [2]string
 	point, max, cte        [2]string
+	late, declared         [2]string
 	view, sum, join        string
 	set, upsert, returning [2]string
 	door                   string
@@ -111,6 +112,8 @@ func newObject(t *testing.T, db *sql.DB, n int) object {
 		o.point[i] = "SELECT val FROM " + table + " WHERE id = ?"
 		o.max[i] = "SELECT max(val) FROM " + table + " WHERE id = ?"
 		o.cte[i] = "WITH x AS (SELECT id, val FROM " + table + ") SELECT val FROM x WHERE id = ?"
+		o.late[i] = "/* querycache: ttl=2ms swr=1h stale-if-error=1h */ " + o.point[i]
+		o.declared[i] = o.point[i] + " -- querycache: tables=" + o.table[1-i]
 		o.set[i] = "UPDATE " + table + " SET val = ? WHERE id = ?"
 		o.upsert[i] = "INSERT INTO " + table + " (val, id) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET val = excluded.val"
 		o.returning[i] = o.set[i] + " RETURNING val"
@@ -135,7 +138,7 @@ func (s *stage) read(ctx context.Context, in *input, r *rand.Rand) (out register
 	o := &s.objects[in.object]
 	in.key = r.IntN(width)
 	table, id := in.key/perTable, in.key%perTable
-	switch r.IntN(8) {
+	switch r.IntN(10) {
 	case 0:
 		in.how = "point"
 		err = s.db.QueryRowContext(ctx, o.point[table], id).Scan(&out[0])
@@ -157,6 +160,12 @@ func (s *stage) read(ctx context.Context, in *input, r *rand.Rand) (out register
 	case 6:
 		in.how, in.action = "sum of a view", readSum
 		err = s.db.GetContext(ctx, &out[0], o.sum)
+	case 7:
+		in.how = "served late"
+		err = s.db.GetContext(ctx, &out[0], o.late[table], id)
+	case 8:
+		in.how = "declared"
+		err = s.db.GetContext(querycache.WithTags(ctx, "x"), &out[0], o.declared[table], id)
 	default:
 		in.how, in.action = "join", readAll
 		var rows []struct{ A, B int64 }
