@@ -241,7 +241,7 @@ func queryHash(query string, args []any) (uint64, bool) {
 		}
 		values[i].Value = a
 	}
-	hash, _, ok := hashArgs(hashString(0, sqltok.Canonical(sqltok.SQLite, query)), values)
+	hash, _, ok := hashArgs(hashString(0, sqltok.Bare(sqltok.SQLite, query)), values)
 	return hash, ok
 }
 

@@ -104,7 +104,9 @@ func (q *call) hit(result *rowset.Result) driver.Rows {
 	if q.late {
 		n.stale.Add(1)
 	}
-	q.traced(Hit, result)
+	if q.conn.trace != nil {
+		q.traced(Hit, result)
+	}
 	return q.conn.replayed(result)
 }
 
@@ -153,7 +155,7 @@ func (q *call) bypass() Reason {
 func (q *call) capture() bool {
 	q.words = q.plan.words
 	if h := q.hints; h.extra != "" {
-		q.words = q.conn.source.words.depend(slices.Clip(q.words), h.tables, h.tags)
+		q.words = q.conn.source.words.depend(slices.Clip(q.words), q.plan.scope.behind(h.tables), h.tags)
 	}
 	stamps := q.conn.stamps[:0]
 	for _, w := range q.words {

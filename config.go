@@ -82,7 +82,8 @@ type Config struct {
 
 	// TTL is how long an entry lives, counted from before its query ran. It
 	// bounds how stale an entry can be for a writer that the cache does not
-	// see. Default: 1 minute. Negative: no expiry. Each entry's TTL is
+	// see: a query is served nothing that is older, unless a hint or a rule gives it
+	// a TTL of its own. Default: 1 minute. Negative: no expiry. Each entry's TTL is
 	// shortened at random by up to a tenth, so that entries filled together do
 	// not expire together.
 	TTL time.Duration
@@ -172,6 +173,15 @@ func (cfg Config) withDefaults() (Config, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	return cfg, nil
+}
+
+// largest is the largest result that is to be cached, in bytes.
+func (cfg *Config) largest() int64 {
+	n := cfg.MaxEntryBytes
+	for _, r := range cfg.Rules {
+		n = max(n, r.MaxBytes)
+	}
+	return n
 }
 
 func setDefault[T int64 | time.Duration](field *T, value T) {

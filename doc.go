@@ -50,14 +50,17 @@
 // everything, with one exception: ttl=0 is a time to live, and one in the context beats
 // it. Tables and tags add up, on top of the tables that a statement is known to read.
 // Of the rules the first that matches is in force. What was stored with one set of
-// tables and tags does not serve a query that declares others. A time to live that a
-// hint or a rule asks for is also the greatest age of what it is served.
+// tables and tags does not serve a query that declares others. The time to live in
+// force for a query is also the greatest age of what it is served. A view among the
+// tables stands for the tables behind it.
 //
 // A comment is a hint if it stands before the first word of the statement or after its
-// last, and its first word is querycache. The comments of other tools, such as
+// last, and its first word is querycache. (Behind a final semicolon it is one too, but
+// some drivers run what stands there as one more statement.) The comments of other tools, such as
 // sqlcommenter's, are none, and change no key. A hint that is malformed or unknown makes
-// its statement bypass the cache, is counted ([ReasonBadHint]), told to [WithTrace], and
-// once to [Config.Logger]; the query itself does not fail. In the notation of the Go
+// its statement bypass the cache, or invalidate everything if it writes, is counted
+// ([ReasonBadHint]), told to [WithTrace], and once to [Config.Logger]; the query itself
+// does not fail. In the notation of the Go
 // specification, where letters in quotes stand for both cases:
 //
 //	hint     = { white } "querycache:" { white } [ item { white { white } item } ] { white } .

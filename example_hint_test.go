@@ -41,7 +41,7 @@ func Example_commentHint() {
 	fmt.Println(s.Hits, "hit,", s.BypassReasons[querycache.ReasonHint], "by hint,",
 		s.BypassReasons[querycache.ReasonBadHint], "by a malformed one")
 	// Output:
-	// level=WARN msg="querycache: a hint is not understood; its statement is not cached" error="hint \"tll=30s\": unknown key"
+	// level=WARN msg="querycache: a hint is not understood; a read is not cached for it, and a write invalidates everything" error="hint \"tll=30s\": unknown key"
 	// 1 hit, 2 by hint, 2 by a malformed one
 }
 

@@ -26,23 +26,21 @@ type extra struct {
 
 // extra is what the call declares, nil where it declares nothing.
 func (q *call) extra() *extra {
-	if q.declares() {
-		return &extra{q.plan.extra, q.hints.extra}
+	if q.hints.extra == "" {
+		return q.plan.keyed
 	}
-	return nil
+	return &extra{q.plan.extra, q.hints.extra}
 }
-
-func (q *call) declares() bool { return q.plan.extra != "" || q.hints.extra != "" }
 
 // of reports whether k is the key of a call.
 func (k *key) of(q *call) bool {
 	if !k.equal(q.conn.scope, q.plan.Text, q.args) {
 		return false
 	}
-	if k.extra == nil || broken(controlUnkeyedHints) {
-		return !q.declares() || broken(controlUnkeyedHints)
+	if q.hints.extra == "" && k.extra == q.plan.keyed || broken(controlUnkeyedHints) {
+		return true
 	}
-	return *k.extra == extra{q.plan.extra, q.hints.extra}
+	return k.extra != nil && *k.extra == extra{q.plan.extra, q.hints.extra}
 }
 
 // own returns k with arguments of its own, in room where they fit: the caller
@@ -82,9 +80,9 @@ func (k *key) equal(scope *scope, text string, args []driver.NamedValue) bool {
 	return true
 }
 
-// bareNames is what words may know a table as: the name as it is, and what it
-// says as SQL, without a schema and quotes. As in SQLite only ASCII letters are
-// folded.
+// bareNames is what words may know a table as: the name as it is, what it says as
+// SQL, without a schema and quotes, and what is behind its dots, since a name need
+// be no word of SQL. As in SQLite only ASCII letters are folded.
 func bareNames(name string) []string {
 	folded := []byte(name)
 	for i, b := range folded {
@@ -93,10 +91,25 @@ func bareNames(name string) []string {
 		}
 	}
 	names := []string{string(folded)}
-	if toks, err := sqltok.Scan(sqltok.SQLite, name); err == nil && len(toks) > 0 {
+	for i, b := range folded {
+		if b == '.' && i+1 < len(folded) {
+			names = append(names, string(folded[i+1:]))
+		}
+	}
+	if toks, err := sqltok.Scan(sqltok.SQLite, name); err == nil && dotted(toks) {
 		names = append(names, toks[len(toks)-1].Name(name))
 	}
 	return names
+}
+
+// dotted reports whether tokens are names with dots between them.
+func dotted(toks []sqltok.Token) bool {
+	for i, t := range toks {
+		if i%2 == 0 && !t.IsName() || i%2 == 1 && t.Kind != sqltok.Dot {
+			return false
+		}
+	}
+	return len(toks)%2 == 1
 }
 
 // sessionDigest folds a session-changing statement into the digest of those

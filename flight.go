@@ -24,6 +24,7 @@ type flight struct {
 	key    key
 	words  []*word
 	query  *word
+	born   int64
 	stamps []uint64
 	done   chan struct{} // made by the first follower
 	result *rowset.Result
@@ -41,6 +42,9 @@ func (f *flight) matches(q *call) bool {
 	}
 	if broken(controlJoinAny) {
 		return true
+	}
+	if d := q.set.maxAge; d > 0 && later(f.born, d) <= q.born {
+		return false
 	}
 	return slices.Equal(f.words, q.words) && slices.Equal(f.stamps, q.stamps)
 }
@@ -67,6 +71,7 @@ func (fs *flights) join(q *call) (f *flight, leads bool) {
 		key:    q.key(),
 		words:  q.words,
 		query:  q.query,
+		born:   q.born,
 		stamps: append(f.stamps[:0], q.stamps...),
 	}
 	if s.m == nil {

@@ -255,7 +255,7 @@ func TestCollidingFlights(t *testing.T) {
 	var fs flights
 	s := newScope(nil, "")
 	asks := func(text string, values ...driver.Value) *call {
-		return &call{hints: &noHints, conn: &conn{scope: s}, plan: planOfText(text), args: args(values...), hash: 7}
+		return &call{hints: &noHints, set: new(settings), conn: &conn{scope: s}, plan: planOfText(text), args: args(values...), hash: 7}
 	}
 	first, leads := fs.join(asks("SELECT ?", int64(1)))
 	if first == nil || !leads {

@@ -35,8 +35,8 @@ func hintsOf(ctx context.Context) *hints {
 
 func withHints(ctx context.Context, change func(*hints)) context.Context {
 	return derive(ctx, func(h *hints) {
-		h.hinted = true
 		change(h)
+		h.hinted = h.bypass || h.refresh || h.ttl != 0 || h.extra != ""
 	})
 }
 
@@ -72,8 +72,9 @@ func WithTTL(ctx context.Context, ttl time.Duration) context.Context {
 
 // WithTables returns a context whose queries depend on these tables too: a write
 // to one of them makes the results invalid. It adds to what the queries are known
-// to read and to the tables of the contexts that ctx was derived from. Names are
-// compared without a schema and whatever their case.
+// to read and to the tables of the contexts that ctx was derived from. A view stands
+// for the tables behind it. Names are compared without a schema and whatever their
+// case; each is remembered for good, up to 65,536.
 func WithTables(ctx context.Context, tables ...string) context.Context {
 	return withHints(ctx, func(h *hints) {
 		h.tables = sorted(slices.Concat(h.tables, fold(tables)))

@@ -22,7 +22,8 @@ type plan struct {
 	scope  *scope
 	raw    string // the text as it is asked for; a clone, since a caller may overwrite its own
 	at     uint64
-	hash   uint64  // of the canonical text
+	bare   string  // the text without comments around it, also where they name a column
+	hash   uint64  // of bare
 	words  []*word // everything, the tables read, and what it depends on by hint and rule
 	target target  // what it writes
 
@@ -34,8 +35,13 @@ type plan struct {
 }
 
 func newPlan(s *scope, a *analysis.Plan, raw string, at uint64) *plan {
-	p := &plan{Plan: a, scope: s, raw: strings.Clone(raw), at: at, hash: hashString(0, a.Text)}
+	p := &plan{Plan: a, scope: s, raw: strings.Clone(raw), at: at, bare: sqltok.Bare(sqltok.SQLite, a.Text)}
+	p.hash = hashString(0, p.bare)
 	p.hint, p.hintErr = hint.Of(sqltok.SQLite, raw)
+	p.rule, p.unruled = -1, false
+	if a.Kind == analysis.Read {
+		p.rule, p.unruled = s.source.cache.rule(p)
+	}
 	p.tune()
 	return p
 }
@@ -50,12 +56,18 @@ func (p *plan) tune() {
 		if n := len(p.words); n > 2 && broken(controlJoinOneWord) {
 			p.words = p.words[:n-1]
 		}
-		p.words = ws.depend(p.words, p.tables, p.tags)
+		p.words = ws.depend(p.words, s.behind(p.tables), p.tags)
 	}
-	if len(a.Writes) > 0 || a.Everything {
+	if a.Kind == analysis.Write || len(a.Writes) > 0 || a.Everything {
 		p.target = target{
-			tables:     ws.depend(ws.written(a.Writes), p.tables, p.tags),
-			everything: a.Everything, cause: &a.Fingerprint,
+			tables: ws.depend(ws.written(a.Writes), s.behind(p.tables), p.tags),
+			// What a hint that is not understood declares may be anything.
+			everything: a.Everything || p.hintErr != nil, cause: &a.Fingerprint,
+		}
+		if len(p.tables)+len(p.tags) > 0 {
+			own := *a
+			own.NoRowsUndone = false // It says nothing of what is declared.
+			p.Plan = &own
 		}
 	}
 }
@@ -80,9 +92,9 @@ const (
 	recentPlans    = 1 << 10
 	maxPlans       = 1 << 12
 	maxPlanBytes   = 4 << 20
+	wordOfPlan     = 64        // bytes that a plan takes for each word that it names
 	maxRemembered  = 256 << 10 // longer texts are analysed each time
 	maxRecent      = 4 << 10   // longer texts are not in the small table
-	aroundHint     = 32        // bytes of a comment that are not its hint
 	longText       = 8 << 10   // longer texts are not compiled to be analysed
 	pointerSpread  = 0x9e3779b97f4a7c15
 	recentPlanBits = 10
@@ -135,7 +147,7 @@ func (ps *plans) keep(k planKey, p *plan) {
 		ps.old, ps.young, ps.bytes = ps.young, make(map[planKey]*plan), 0
 	}
 	if ps.young[k] == nil {
-		ps.bytes += len(k.text)
+		ps.bytes += len(k.text) + len(p.words)*wordOfPlan
 	}
 	ps.young[k] = p
 }
@@ -153,7 +165,7 @@ func (ps *plans) put(p *plan) {
 // comment that is kept in the maps: it is the same each time.
 func (ps *plans) alias(p *plan, text string) *plan {
 	p = p.called(text)
-	if p.hint != nil && len(text) <= len(p.Text)+len(p.hint.Text)+aroundHint {
+	if p.hint != nil && p.hint.Alone && len(text) <= maxRemembered {
 		ps.keep(planKey{p.scope, p.raw}, p)
 	}
 	if len(text) <= maxRecent {
@@ -169,7 +181,7 @@ func (p *plan) called(text string) *plan {
 	}
 	q := &plan{
 		Plan: p.Plan, tuning: p.tuning, scope: p.scope, raw: strings.Clone(text), at: p.at,
-		hash: p.hash, words: p.words, target: p.target,
+		bare: p.bare, hash: p.hash, words: p.words, target: p.target,
 	}
 	h, err := hint.Of(sqltok.SQLite, text)
 	if h != nil || err != nil || p.hint != nil || p.hintErr != nil {

@@ -47,7 +47,7 @@ type Cache struct {
 	sources map[sourceKey]weak.Pointer[source]
 	split   map[sourceKey]weak.Pointer[words] // with SplitByDSN
 	doubts  map[*write]*time.Timer
-	wrong   map[string]bool // hints that were complained of
+	wrong   map[string]bool // what was complained of
 }
 
 // New returns a cache with no database yet. Use [Cache.Wrap],
@@ -80,11 +80,11 @@ func New(cfg Config) (*Cache, error) {
 		wrong:   make(map[string]bool),
 	}
 	c.counters = &c.stripes[0]
-	c.store, err = store.New[entry](store.Config{MaxBytes: cfg.MaxBytes, MaxItem: cfg.MaxEntryBytes, Now: c.now})
+	c.store, err = store.New[entry](store.Config{MaxBytes: cfg.MaxBytes, MaxItem: cfg.largest(), Now: c.now})
 	if err != nil {
 		return nil, &ConfigError{"MaxBytes", err.Error()}
 	}
-	c.defaults, c.largest = settings{ttl: cfg.TTL, maxBytes: cfg.MaxEntryBytes}, c.store.Largest()
+	c.defaults, c.largest = settings{ttl: cfg.TTL, maxAge: max(cfg.TTL, 0), maxBytes: cfg.MaxEntryBytes}, c.store.Largest()
 	c.enabled.Store(true)
 	c.reaper.start(c)
 	c.refreshes.cache = c
@@ -176,19 +176,19 @@ func (c *Cache) Close() error {
 // complain tells an operator what makes the cache of less use than it could be.
 func (c *Cache) complain(what string, args ...any) { c.config.Logger.Warn(what, args...) }
 
-// maxComplaints bounds how many different hints are complained of.
+// maxComplaints bounds how many different things are complained of once.
 const maxComplaints = 1 << 8
 
-// complainOfHint tells an operator, once for each, of a hint that is not understood.
-func (c *Cache) complainOfHint(err error) {
+// complainOnce is complain, once for each id.
+func (c *Cache) complainOnce(id, what string, args ...any) {
 	c.mu.Lock()
-	known := c.wrong[err.Error()] || len(c.wrong) >= maxComplaints
+	known := c.wrong[id] || len(c.wrong) >= maxComplaints
 	if !known {
-		c.wrong[err.Error()] = true
+		c.wrong[id] = true
 	}
 	c.mu.Unlock()
 	if !known {
-		c.complain("querycache: a hint is not understood; its statement is not cached", "error", err)
+		c.complain(what, args...)
 	}
 }
 

@@ -22,8 +22,8 @@ type Rule struct {
 	Tables []string
 
 	// Fingerprint matches statements that differ from this one in literals,
-	// parameters, comments and white space alone. It may be any of them, or what
-	// [Outcome] shows.
+	// parameters, comments and white space alone; NULL is no literal. It may be any
+	// of them, or what [Outcome] shows.
 	Fingerprint string
 
 	// Match matches statements by their text, which it gets without leading and
@@ -56,8 +56,8 @@ type Rule struct {
 	// depends on was written. Default: not at all.
 	StaleIfError time.Duration
 
-	// MaxBytes bounds a result that is cached, in bytes. Default:
-	// [Config.MaxEntryBytes].
+	// MaxBytes bounds a result that is cached, in bytes, up to half of
+	// [Config.MaxBytes]. Default: [Config.MaxEntryBytes].
 	MaxBytes int64
 
 	// DependsOn are tables that results depend on beside those that they are
@@ -122,6 +122,8 @@ func (r *Rule) fault(cfg *Config) (field, reason string) {
 	switch {
 	case r.Fingerprint != "" && sqltok.Canonical(sqltok.SQLite, r.Fingerprint) == "":
 		return "Fingerprint", fmt.Sprintf("%q holds no statement", r.Fingerprint)
+	case r.Fingerprint != "" && !lexes(r.Fingerprint):
+		return "Fingerprint", fmt.Sprintf("%q cannot be read", r.Fingerprint)
 	case r.Deny && r.Allow:
 		return "Deny", "contradicts Allow"
 	case r.Deny && r.tunes():
@@ -138,10 +140,15 @@ func (r *Rule) fault(cfg *Config) (field, reason string) {
 		return "StaleIfError", "is of no use without expiry"
 	case r.MaxBytes < 0:
 		return "MaxBytes", fmt.Sprintf("%d is negative", r.MaxBytes)
-	case r.MaxBytes > cfg.MaxBytes:
-		return "MaxBytes", fmt.Sprintf("%d is more than Config.MaxBytes (%d)", r.MaxBytes, cfg.MaxBytes)
+	case r.MaxBytes > cfg.MaxBytes/2:
+		return "MaxBytes", fmt.Sprintf("%d is more than half of Config.MaxBytes (%d)", r.MaxBytes, cfg.MaxBytes)
 	}
 	return "", ""
+}
+
+func lexes(text string) bool {
+	_, err := sqltok.Scan(sqltok.SQLite, text)
+	return err == nil
 }
 
 // fold is what words know tables as, sorted.
@@ -160,7 +167,7 @@ func (c *Cache) rule(p *plan) (index int, failed bool) {
 	for i := range c.rules {
 		matched, failed := c.rules[i].matches(p)
 		if failed {
-			c.complain("querycache: the predicate of a rule panicked; the statement is not cached", "rule", i)
+			c.complainOnce(fmt.Sprint("rule ", i), "querycache: the predicate of a rule panicked; the statement is not cached", "rule", i)
 			return i, true
 		}
 		if matched {
@@ -179,7 +186,7 @@ func (r *rule) matches(p *plan) (matched, failed bool) {
 	if r.Fingerprint != "" && r.Fingerprint != p.Fingerprint || len(r.Tables) > 0 && !r.covers(p) {
 		return false, false
 	}
-	return r.Match == nil || r.Match(p.Text), false
+	return r.Match == nil || r.Match(p.bare), false
 }
 
 // covers matches the tables that a statement reads.

@@ -85,20 +85,20 @@ func TestDenyStands(t *testing.T) {
 func TestRulesAreValidated(t *testing.T) {
 	second := time.Second
 	for want, rules := range map[string][]querycache.Rule{
-		"Rules[0]: sets nothing":                                   {{Tables: []string{"a"}}},
-		"Rules[0].Tables[1]: is empty":                             {{Tables: []string{"a", " "}, Deny: true}},
-		"Rules[0].DependsOn[0]: is empty":                          {{DependsOn: []string{""}}},
-		"Rules[0].Tags[0]: is empty":                               {{Tags: []string{""}}},
-		"Rules[1].Deny: contradicts Allow":                         {{Tables: []string{"a"}, TTL: second}, {Deny: true, Allow: true}},
-		"Rules[0].Deny: leaves nothing to set":                     {{Deny: true, TTL: second}},
-		"Rules[0].SWR: -1s is negative":                            {{SWR: -second}},
-		"Rules[0].StaleIfError: -1s is negative":                   {{StaleIfError: -second}},
-		"Rules[0].SWR: is of no use without expiry":                {{SWR: second, TTL: -1}},
-		"Rules[0].StaleIfError: is of no use without expiry":       {{StaleIfError: second, TTL: -1}},
-		"Rules[0].MaxBytes: -1 is negative":                        {{MaxBytes: -1}},
-		"Rules[0].MaxBytes: 67108865 is more than Config.MaxBytes": {{MaxBytes: 64<<20 + 1}},
-		"Rules[1]: is never reached: Rules[0] matches everything":  {{TTL: second}, {Tables: []string{"a"}, Deny: true}},
-		`Rules[0].Fingerprint: " -- x" holds no statement`:         {{Fingerprint: " -- x", Deny: true}},
+		"Rules[0]: sets nothing":                                           {{Tables: []string{"a"}}},
+		"Rules[0].Tables[1]: is empty":                                     {{Tables: []string{"a", " "}, Deny: true}},
+		"Rules[0].DependsOn[0]: is empty":                                  {{DependsOn: []string{""}}},
+		"Rules[0].Tags[0]: is empty":                                       {{Tags: []string{""}}},
+		"Rules[1].Deny: contradicts Allow":                                 {{Tables: []string{"a"}, TTL: second}, {Deny: true, Allow: true}},
+		"Rules[0].Deny: leaves nothing to set":                             {{Deny: true, TTL: second}},
+		"Rules[0].SWR: -1s is negative":                                    {{SWR: -second}},
+		"Rules[0].StaleIfError: -1s is negative":                           {{StaleIfError: -second}},
+		"Rules[0].SWR: is of no use without expiry":                        {{SWR: second, TTL: -1}},
+		"Rules[0].StaleIfError: is of no use without expiry":               {{StaleIfError: second, TTL: -1}},
+		"Rules[0].MaxBytes: -1 is negative":                                {{MaxBytes: -1}},
+		"Rules[0].MaxBytes: 33554433 is more than half of Config.MaxBytes": {{MaxBytes: 32<<20 + 1}},
+		"Rules[1]: is never reached: Rules[0] matches everything":          {{TTL: second}, {Tables: []string{"a"}, Deny: true}},
+		`Rules[0].Fingerprint: " -- x" holds no statement`:                 {{Fingerprint: " -- x", Deny: true}},
 	} {
 		_, err := querycache.New(querycache.Config{Dialect: querycache.SQLite, Rules: rules})
 		var ce *querycache.ConfigError

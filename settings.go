@@ -36,8 +36,10 @@ type tuning struct {
 	hint    *hint.Hint
 	hintErr error
 	rule    int    // the index of the one in force; -1: none
+	unruled bool   // its predicate panicked: nobody knows which is
 	extra   string // names what it depends on by hint and rule; part of the key
 
+	keyed     *extra // the same as a key has it; nil: nothing
 	extraHash uint64
 	tables    []string // those
 	tags      []string
@@ -45,9 +47,9 @@ type tuning struct {
 
 // tune works out what hint and rules make of a plan.
 func (c *Cache) tune(p *plan) {
-	p.tuning = tuning{settings: c.defaults, rule: -1, hint: p.hint, hintErr: p.hintErr}
-	if p.hintErr != nil {
-		c.complainOfHint(p.hintErr)
+	p.tuning = tuning{settings: c.defaults, rule: p.rule, unruled: p.unruled, hint: p.hint, hintErr: p.hintErr}
+	if err := p.hintErr; err != nil {
+		c.complainOnce(err.Error(), "querycache: a hint is not understood; a read is not cached for it, and a write invalidates everything", "error", err)
 	}
 	if p.hint != nil {
 		p.tables, p.tags = fold(p.hint.Tables), p.hint.Tags
@@ -55,8 +57,7 @@ func (c *Cache) tune(p *plan) {
 	if p.Kind != analysis.Read {
 		return
 	}
-	var failed bool
-	if p.rule, failed = c.rule(p); p.rule >= 0 {
+	if p.rule >= 0 {
 		p.ruledBy(&c.rules[p.rule])
 	}
 	if p.hint != nil {
@@ -65,7 +66,10 @@ func (c *Cache) tune(p *plan) {
 	p.maxBytes = min(p.maxBytes, c.largest)
 	p.tables, p.tags = sorted(p.tables), sorted(p.tags)
 	if p.extra = dependencies(p.tables, p.tags); p.extra != "" {
-		p.extraHash = hashString(1, p.extra)
+		p.keyed, p.extraHash = &extra{plan: p.extra}, hashString(1, p.extra)
+	}
+	if p.bare != p.Text {
+		p.extraHash ^= hashString(2, p.Text) // Other columns.
 	}
 	switch {
 	case !p.Cacheable:
@@ -76,7 +80,7 @@ func (c *Cache) tune(p *plan) {
 		p.refused = ReasonBadHint
 	case p.hint != nil && p.hint.Bypass:
 		p.refused = ReasonHint
-	case p.rule >= 0 && c.rules[p.rule].Deny, failed:
+	case p.rule >= 0 && c.rules[p.rule].Deny, p.unruled:
 		p.refused = ReasonRule
 	case c.config.Mode == HintedOnly && p.hint == nil && p.rule < 0:
 		p.refused = ReasonUnhinted

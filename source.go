@@ -233,6 +233,16 @@ func (s *scope) gate() gate {
 
 func (s *scope) open() bool { return !s.over.Load() }
 
+// behind adds to the names of tables those that a view of one of these names reads:
+// nobody writes a view.
+func (s *scope) behind(names []string) []string {
+	cat := s.catalog.Load()
+	if cat == nil || len(names) == 0 {
+		return names
+	}
+	return cat.Behind(names)
+}
+
 // scope returns the scope of a session, one for all connections that have run
 // the same statements.
 func (s *source) scope(session string) *scope {

@@ -1,6 +1,8 @@
 package analysis
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/querycache/querycache/internal/sqltok"
@@ -23,6 +25,22 @@ type Catalog struct {
 // Version returns the schema versions of every database of the connection when
 // the catalog was loaded, as [SQLiteVersion] tells them.
 func (c *Catalog) Version() string { return c.version }
+
+// Behind returns names, and the tables that are read behind those of them that are
+// views.
+func (c *Catalog) Behind(names []string) []string {
+	all := slices.Clone(names)
+	for _, name := range names {
+		r := c.relations[name]
+		if r == nil || !r.view {
+			continue
+		}
+		t := newTouched()
+		t.read(c, r, map[*relation]bool{})
+		all = slices.AppendSeq(all, maps.Keys(t.reads))
+	}
+	return all
+}
 
 // function is what the engine says of one function name.
 type function struct {

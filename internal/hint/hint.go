@@ -62,6 +62,7 @@ type Hint struct {
 	Tags         []string      // as written, without quotes and duplicates
 	Bypass       bool
 	Refresh      bool
+	Alone        bool // no other comment stands around the statement
 }
 
 // Of returns the hint of a statement, or nil where it has none. A text that
@@ -74,14 +75,16 @@ func Of(d sqltok.Dialect, text string) (*Hint, error) {
 		return nil, findBroken(d, text)
 	}
 	var p parser
-	for _, c := range outer(d, text) {
+	comments := outer(d, text)
+	for _, c := range comments {
 		if err := p.comment(c.Body(text)); err != nil {
 			return nil, err
 		}
 	}
-	if !p.found {
+	if p.found == 0 {
 		return nil, nil
 	}
+	p.hint.Alone = p.found == len(comments)
 	return &p.hint, nil
 }
 
@@ -131,7 +134,7 @@ func broken(s string) bool { return strings.IndexByte(s, 0) >= 0 || !utf8.ValidS
 // parser gathers what the hint comments of one statement say.
 type parser struct {
 	hint  Hint
-	found bool
+	found int // hints
 	seen  []string
 }
 
@@ -145,11 +148,11 @@ func (p *parser) comment(body string) error {
 		return fault(strings.Trim(body, white), `no colon behind "querycache"`)
 	}
 	rest = strings.Trim(rest, white)
-	if p.found && p.hint.Text != "" && rest != "" {
+	if p.found > 0 && p.hint.Text != "" && rest != "" {
 		p.hint.Text += " "
 	}
 	p.hint.Text += rest
-	p.found = true
+	p.found++
 	for rest != "" {
 		item, closed := cutItem(rest)
 		if !closed {

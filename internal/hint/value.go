@@ -2,7 +2,6 @@ package hint
 
 import (
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -62,12 +61,14 @@ func size(s string) (int64, string) {
 // names returns the names of a list, without quotes and duplicates.
 func names(s string) ([]string, string) {
 	var out []string
+	seen := map[string]bool{}
 	for {
 		var name, reason string
 		if name, s, reason = cutName(s); reason != "" {
 			return nil, reason
 		}
-		if !slices.Contains(out, name) {
+		if !seen[name] {
+			seen[name] = true
 			out = append(out, name)
 		}
 		if s == "" {

@@ -38,6 +38,27 @@ func Trim(toks []Token, text string) string {
 	return strings.TrimSpace(text[start:end])
 }
 
+// Bare returns text without leading and trailing comments, white space and empty
+// statements, also where a comment names a column. It identifies nothing.
+func Bare(d Dialect, text string) string {
+	var buf [64]Token
+	toks, err := Append(buf[:0], d, text)
+	if err != nil {
+		return text
+	}
+	lo, hi := 0, len(toks)
+	for lo < hi && toks[lo].Kind == Semicolon {
+		lo++
+	}
+	for hi > lo && toks[hi-1].Kind == Semicolon {
+		hi--
+	}
+	if lo == hi {
+		return ""
+	}
+	return text[toks[lo].Start:toks[hi-1].End]
+}
+
 // Trailing reports whether anything but white space follows the semicolon
 // behind the last statement. Drivers take it for one more statement when they
 // run a text, and for nothing when they prepare it.
@@ -90,6 +111,9 @@ func Shape(toks []Token, text string) string {
 	for len(toks) > 0 && toks[len(toks)-1].Kind == Semicolon {
 		toks = toks[:len(toks)-1]
 	}
+	for len(toks) > 0 && toks[0].Kind == Semicolon {
+		toks = toks[1:]
+	}
 	p := printer{out: make([]byte, 0, len(text)), text: text}
 	for i := 0; i < len(toks); i++ {
 		if n := listLen(toks[i:]); n > 0 {
@@ -100,9 +124,27 @@ func Shape(toks []Token, text string) string {
 			i += repeats(toks[i+1:])
 			continue
 		}
+		if toks[i].isSign(text) && i+1 < len(toks) && toks[i+1].Kind == Number && p.opens() {
+			continue // It belongs to its number, as in a list.
+		}
 		p.token(toks[i])
 	}
 	return string(p.out)
+}
+
+func (t Token) isSign(text string) bool {
+	return t.Kind == Operator && (t.Text(text) == "-" || t.Text(text) == "+")
+}
+
+// opens reports whether a value follows what was printed, so that a sign is no
+// subtraction.
+func (p *printer) opens() bool {
+	switch p.last.Kind {
+	case Operator, Open, Comma:
+		return true
+	default:
+		return p.last.Keyword != 0
+	}
 }
 
 // listLen returns how many tokens a parenthesised list of values spans that
