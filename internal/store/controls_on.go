@@ -49,6 +49,6 @@ func (s *Store[V]) Demote(hash uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i := range s.ways(hash) {
-		s.ways(hash)[i].Store(nil)
+		s.ways(hash)[i].it.Store(nil)
 	}
 }

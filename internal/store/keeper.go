@@ -94,7 +94,7 @@ func (s *Store[V]) lose(t ticket) bool {
 	defer h.mu.Unlock()
 	rec, ok := h.match(t)
 	if ok {
-		s.drop(h, rec)
+		s.drop(h, t.hash, rec, rec.it.Cost)
 	}
 	return ok
 }

@@ -80,7 +80,7 @@ func checkSet(t *testing.T, s *Store[value], hash uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for k := range s.ways(hash) {
-		if it := s.ways(hash)[k].Load(); it != nil && h.records[it.Hash].it != it {
+		if it := s.ways(hash)[k].it.Load(); it != nil && h.records[it.Hash].it != it {
 			t.Fatalf("the first level holds %d, which is not stored", it.Hash)
 		}
 	}

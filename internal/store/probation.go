@@ -31,9 +31,16 @@ const (
 // announcement is a ticket on probation. It counts while the index says so of its
 // item.
 type announcement struct {
-	ticket  ticket
+	hash    uint64
+	serial  uint32
+	cost    uint32 // the item's, or costly
 	expires int64
 }
+
+// costly stands for every cost that is no less: the item is asked for it.
+const costly = math.MaxUint32
+
+func (a announcement) ticket() ticket { return ticket{a.hash, a.serial} }
 
 func (it *Item[V]) wasAsked() bool { return atomic.LoadUint32(&it.asked) != 0 }
 
@@ -56,7 +63,7 @@ func (h *shard[V]) note(hash uint64) {
 
 // announce puts an item that was published on probation. The caller holds h.order.
 func (s *Store[V]) announce(h *shard[V], t ticket, it *Item[V]) {
-	h.waiting = append(h.waiting, announcement{t, it.Expires})
+	h.push(announcement{t.hash, t.serial, uint32(min(it.Cost, costly)), it.Expires})
 	if it.Expires != 0 {
 		h.soonest = min(h.soonest, it.Expires)
 	}
@@ -69,6 +76,22 @@ func (s *Store[V]) announce(h *shard[V], t ticket, it *Item[V]) {
 	select {
 	case s.wake <- struct{}{}:
 	default: // The teller has yet to take one, and comes to h after that.
+	}
+}
+
+// push adds the newest. It moves what waits to the front, where room is left by what
+// has gone, rather than let append copy it into new memory again and again. The caller
+// holds h.order.
+func (h *shard[V]) push(a announcement) {
+	n := len(h.waiting)
+	full := n == cap(h.waiting)
+	if full && cap(h.room) > n+n/8 {
+		h.waiting = h.room[:copy(h.room[:n], h.waiting)]
+		full = false
+	}
+	h.waiting = append(h.waiting, a)
+	if full {
+		h.room = h.waiting[:0]
 	}
 }
 
@@ -106,21 +129,87 @@ func (s *Store[V]) letGoElsewhere(h *shard[V]) bool {
 // was asked for goes on to Ristretto, if it can be told, and the rest goes. It
 // reports false where nothing is left. The caller holds h.order.
 func (s *Store[V]) letGo(h *shard[V]) bool {
-	for h.live > 0 {
+	for {
+		h.mu.Lock()
+		gone := s.release(h)
+		h.mu.Unlock()
+		switch {
+		case gone:
+			return true
+		case h.live == 0:
+			h.waiting, h.room, h.soonest = nil, nil, never
+			return false
+		}
 		a := h.waiting[0]
 		h.waiting = h.waiting[1:]
-		rec, ok := h.onProbation(a.ticket)
-		if !ok || rec.it.wasAsked() && s.tell(h, rec) {
+		rec, ok := h.onProbation(a.ticket())
+		if !ok || s.tell(h, rec) {
 			continue
 		}
-		s.withdraw(h, a.ticket)
-		if _, alive := s.ttl(a.expires); alive {
-			s.evictions.Add(1)
-		}
+		s.withdraw(h, a.ticket())
+		s.countLost(a)
 		return true
 	}
-	h.waiting, h.soonest = nil, never
+}
+
+// displace is charge for where there is no room: it lets go of the oldest of the
+// shard as long as nobody asked for them. The caller holds h.order, and h.mu for writing.
+func (s *Store[V]) displace(h *shard[V], n int64) bool {
+	for s.bytes.Load() > s.maxBytes-n {
+		if !s.release(h) {
+			return false
+		}
+	}
+	return s.charge(n)
+}
+
+// release lets the oldest item on probation of a shard go, without a look into its
+// memory. It reports false where none is left or somebody asked for it: then it is
+// the first of h.waiting. The caller holds h.order, and h.mu for writing.
+func (s *Store[V]) release(h *shard[V]) bool {
+	whole := h.mark()
+	for h.live > 0 {
+		a := h.waiting[0]
+		rec, ok := h.match(a.ticket())
+		if !ok || rec.place != waiting {
+			h.waiting = h.waiting[1:]
+			continue
+		}
+		if rec.asked || !whole && rec.it.wasAsked() {
+			return false
+		}
+		h.waiting = h.waiting[1:]
+		cost := int64(a.cost)
+		if cost == costly {
+			cost = rec.it.Cost
+		}
+		s.drop(h, a.hash, rec, cost)
+		s.countLost(a)
+		return true
+	}
 	return false
+}
+
+// countLost counts an item that had to go, unless it has expired.
+func (s *Store[V]) countLost(a announcement) {
+	if _, alive := s.ttl(a.expires); alive {
+		s.evictions.Add(1)
+	}
+}
+
+// mark has the records tell of what was asked for, and reports whether that is all.
+// The caller holds h.order, and h.mu for writing.
+func (h *shard[V]) mark() bool {
+	h.asks.Lock()
+	defer h.asks.Unlock()
+	for ; h.marked < len(h.asked); h.marked++ {
+		hash := h.asked[h.marked]
+		if rec, ok := h.records[hash]; ok && !rec.asked {
+			rec.asked = true
+			h.records[hash] = rec
+		}
+	}
+	return len(h.asked) < maxAsked
 }
 
 // tell tells Ristretto of an item on probation. It reports false, and leaves it
@@ -145,12 +234,12 @@ func (s *Store[V]) tell(h *shard[V], rec record[V]) bool {
 // as far as its queue has room; the rest of them is noted. The caller holds h.order.
 func (s *Store[V]) sift(h *shard[V], pick func(*Item[V]) bool) {
 	s.retain(h, func(a announcement) bool {
-		rec, ok := h.onProbation(a.ticket)
+		rec, ok := h.onProbation(a.ticket())
 		if ok && pick(rec.it) {
 			if s.tell(h, rec) {
 				return false
 			}
-			h.note(a.ticket.hash)
+			h.note(a.hash)
 		}
 		return ok
 	})
@@ -172,7 +261,7 @@ func (s *Store[V]) retain(h *shard[V], keep func(announcement) bool) {
 	for _, a := range h.waiting {
 		switch {
 		case a.expires != 0 && a.expires <= now:
-			s.withdraw(h, a.ticket)
+			s.withdraw(h, a.ticket())
 		case keep(a):
 			kept = append(kept, a)
 			if a.expires != 0 {
@@ -182,6 +271,7 @@ func (s *Store[V]) retain(h *shard[V], keep func(announcement) bool) {
 	}
 	if cap(kept) > 4*(len(kept)+slack) {
 		kept = slices.Clone(kept) // Into less memory.
+		h.room = kept[:0]
 	}
 	h.waiting = kept
 }
@@ -191,7 +281,7 @@ func (s *Store[V]) retain(h *shard[V], keep func(announcement) bool) {
 func (s *Store[V]) tellAsked(h *shard[V]) {
 	h.asks.Lock()
 	asked := h.asked
-	h.asked = nil
+	h.asked, h.marked = nil, 0
 	h.asks.Unlock()
 	if len(asked) >= maxAsked {
 		s.sift(h, (*Item[V]).wasAsked)

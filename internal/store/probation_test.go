@@ -327,7 +327,7 @@ func TestProbationIsForgotten(t *testing.T) {
 			if n, most := len(h.waiting), 2*h.live+slack; n > most {
 				t.Errorf("%s: %d are remembered of %d", when, n, h.live)
 			}
-			if n, most := cap(h.waiting), 5*(2*h.live+slack); n > most {
+			if n, most := cap(h.room), 5*(2*h.live+slack); n > most {
 				t.Errorf("%s: there is room for %d where %d live", when, n, h.live)
 			}
 		}

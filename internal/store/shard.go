@@ -8,24 +8,52 @@ import (
 
 // set is one set of the first level: the newest of the items that map to it and
 // one other.
-type set[V any] [2]atomic.Pointer[Item[V]]
+type set[V any] [2]way[V]
+
+// way is a place for an item, with its hash: to see that the item is another one
+// takes no look into its memory, which is cold where that is so.
+type way[V any] struct {
+	hash atomic.Uint64
+	it   atomic.Pointer[Item[V]]
+}
+
+// find returns the item of hash if the way holds it. Promotions at the same time
+// may have left the hash of another item, which the second level then answers for.
+func (w *way[V]) find(hash uint64) *Item[V] {
+	if w.hash.Load() != hash {
+		return nil
+	}
+	if it := w.it.Load(); it != nil && it.Hash == hash {
+		return it
+	}
+	return nil
+}
+
+func (w *way[V]) hold(hash uint64, it *Item[V]) {
+	w.hash.Store(hash)
+	w.it.Store(it)
+}
 
 // promote puts it in front. The caller holds the lock of the shard, if only for
 // reading. Two callers at once may leave an item out or in both ways, which is
 // harmless: all that they move is stored.
-func (w *set[V]) promote(it *Item[V]) {
-	if front := w[0].Load(); front != it {
-		if front != nil && front.Hash != it.Hash {
-			w[1].Store(front)
-		}
-		w[0].Store(it)
+func (w *set[V]) promote(hash uint64, it *Item[V]) {
+	front, other := w[0].it.Load(), w[0].hash.Load()
+	if front == it && other == hash {
+		return
 	}
+	if front != nil && other != hash {
+		w[1].hold(other, front)
+	}
+	w[0].hold(hash, it)
 }
 
 // forget takes it out. The caller holds the lock of the shard for writing.
 func (w *set[V]) forget(it *Item[V]) {
 	for i := range w {
-		w[i].CompareAndSwap(it, nil)
+		if w[i].it.Load() == it { // Reading is cheaper than a swap that fails.
+			w[i].it.Store(nil)
+		}
 	}
 }
 
@@ -41,11 +69,13 @@ type shard[V any] struct {
 	// that holding it while Ristretto's queue is full is safe.
 	order   sync.Mutex
 	waiting []announcement // oldest first, with some that count no more; guarded by order
+	room    []announcement // the array under waiting, from its start; guarded by order
 	live    int            // how many of them still count; changed with mu held as well
 	soonest int64          // no Expires of them is earlier; guarded by order
 
-	asks  sync.Mutex // guards asked; comes after mu
-	asked []uint64   // hashes that were asked for, of items that may be on probation
+	asks   sync.Mutex // guards what follows up to mu; comes after mu
+	asked  []uint64   // hashes that were asked for, of items that may be on probation
+	marked int        // how many of them their records tell
 
 	mu      sync.RWMutex // guards what follows; never held where Ristretto may wait
 	records map[uint64]record[V]
@@ -62,6 +92,7 @@ type record[V any] struct {
 	// are never as many tickets of one shard under way as there are serials.
 	serial uint32
 	place  place
+	asked  bool // as far as mark has come
 }
 
 // place says how far an item has come. What is charged for it besides its own is
@@ -106,7 +137,7 @@ func (s *Store[V]) ttl(expires int64) (time.Duration, bool) {
 }
 
 // publish makes it the item of its hash, visible to Find, and charges it, if it is
-// storable and there is room. It says whether Ristretto holds a ticket of the item
+// storable and there is room, or some that its shard has nothing better to do with. It says whether Ristretto holds a ticket of the item
 // that was removed for it. An item that it publishes is to be announced. The caller
 // holds h.order.
 func (s *Store[V]) publish(h *shard[V], it *Item[V], storable bool) (t ticket, replaced bool, o outcome) {
@@ -122,16 +153,16 @@ func (s *Store[V]) publish(h *shard[V], it *Item[V], storable bool) (t ticket, r
 	case found && it.Born < old.it.Born && !breaksOrder():
 		return t, false, refused
 	case found && leavesCopy():
-		s.ways(it.Hash).promote(it)
+		s.ways(it.Hash).promote(it.Hash, it)
 		return t, false, present
 	case found:
-		s.drop(h, old)
+		s.drop(h, it.Hash, old, old.it.Cost)
 	}
 	replaced = old.place == resident
 	switch {
 	case !storable:
 		return t, replaced, refused
-	case !s.charge(it.Cost + overhead):
+	case !s.charge(it.Cost+overhead) && !s.displace(h, it.Cost+overhead):
 		return t, replaced, crowded
 	}
 	// No ticket carries 0, so that the zero ticket is nobody's.
@@ -140,7 +171,7 @@ func (s *Store[V]) publish(h *shard[V], it *Item[V], storable bool) (t ticket, r
 	}
 	h.records[it.Hash] = record[V]{it: it, serial: h.serial}
 	h.live++
-	s.ways(it.Hash).promote(it)
+	s.ways(it.Hash).promote(it.Hash, it)
 	return ticket{it.Hash, h.serial}, replaced, published
 }
 
@@ -153,7 +184,7 @@ func (s *Store[V]) unpublish(h *shard[V], it *Item[V]) (held bool) {
 	if !found || rec.it != it {
 		return false
 	}
-	s.drop(h, rec)
+	s.drop(h, it.Hash, rec, it.Cost)
 	return rec.place == resident
 }
 
@@ -163,7 +194,7 @@ func (s *Store[V]) withdraw(h *shard[V], t ticket) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if rec, ok := h.match(t); ok && rec.place == waiting {
-		s.drop(h, rec)
+		s.drop(h, t.hash, rec, rec.it.Cost)
 	}
 }
 
@@ -193,13 +224,14 @@ func (h *shard[V]) match(t ticket) (record[V], bool) {
 	return rec, ok && rec.serial == t.serial
 }
 
-// drop removes a record from both levels and gives back its charge. The overhead
-// of one whose ticket is in Ristretto's queue stays charged until the ticket is gone.
-// The caller holds h.mu for writing, and h.order for one on probation.
-func (s *Store[V]) drop(h *shard[V], rec record[V]) {
-	delete(h.records, rec.it.Hash)
-	s.ways(rec.it.Hash).forget(rec.it)
-	freed := rec.it.Cost
+// drop removes a record from both levels and gives back its charge, cost and
+// overhead. The overhead of one whose ticket is in Ristretto's queue stays charged until
+// the ticket is gone. It does not look into the item, whose memory may be cold. The
+// caller holds h.mu for writing, and h.order for one on probation.
+func (s *Store[V]) drop(h *shard[V], hash uint64, rec record[V], cost int64) {
+	delete(h.records, hash)
+	s.ways(hash).forget(rec.it)
+	freed := cost
 	if rec.place != queued {
 		freed += overhead
 	}
@@ -226,10 +258,10 @@ func (s *Store[V]) charge(n int64) bool {
 // user.
 func (h *shard[V]) reset() {
 	h.records = make(map[uint64]record[V])
-	h.waiting, h.live, h.soonest = nil, 0, never
+	h.waiting, h.room, h.live, h.soonest = nil, nil, 0, never
 	h.asks.Lock()
 	defer h.asks.Unlock()
-	h.asked = nil
+	h.asked, h.marked = nil, 0
 }
 
 // stop waits for every Put and Delete under way and holds off new ones, and makes
@@ -261,7 +293,7 @@ func (s *Store[V]) empty(shut bool) (open bool) {
 		h.reset()
 		for j := range shardSets {
 			for k := range s.first[i*shardSets+j] {
-				s.first[i*shardSets+j][k].Store(nil)
+				s.first[i*shardSets+j][k].it.Store(nil)
 			}
 		}
 		h.mu.Unlock()

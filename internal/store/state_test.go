@@ -58,7 +58,7 @@ func checkFirstLevel(tb testing.TB, s *Store[value]) {
 		h.mu.Lock()
 		for j := range shardSets {
 			for k := range s.first[i*shardSets+j] {
-				if it := s.first[i*shardSets+j][k].Load(); it != nil && h.records[it.Hash].it != it {
+				if it := s.first[i*shardSets+j][k].it.Load(); it != nil && h.records[it.Hash].it != it {
 					tb.Errorf("the first level holds %d, which is not stored", it.Hash)
 				}
 			}

@@ -176,10 +176,9 @@ func (s *Store[V]) Find(hash uint64) *Item[V] {
 // matter, nor is it that several callers use the same numbers.
 func (s *Store[V]) FindNth(hash, n uint64) *Item[V] {
 	ways := &s.first[hash*spread>>(64-firstBits)]
-	it := ways[0].Load()
-	if it == nil || it.Hash != hash {
-		it = ways[1].Load()
-		if it == nil || it.Hash != hash {
+	it := ways[0].find(hash)
+	if it == nil {
+		if it = ways[1].find(hash); it == nil {
 			return s.findSecond(hash)
 		}
 	}
@@ -218,7 +217,7 @@ func (s *Store[V]) findSecond(hash uint64) *Item[V] {
 		s.ask(it)
 		s.keeper.Get(hash)
 		// With the lock still held: once the item is removed, nobody can bring it back.
-		s.ways(hash).promote(promoted(it))
+		s.ways(hash).promote(hash, promoted(it))
 	}
 	return it
 }
