@@ -127,7 +127,7 @@ func TestSWRIsBounded(t *testing.T) {
 			wg.Wait()
 		}
 		synctest.Wait()
-		wantSame(h.t, "running", maxRefreshes, h.cache.refreshes.count)
+		wantSame(h.t, "running", maxRefreshes, h.refreshing())
 		go func() {
 			time.Sleep(time.Second)
 			gate.Release()
@@ -141,6 +141,14 @@ func TestSWRIsBounded(t *testing.T) {
 	})
 }
 
+// refreshing is how many refreshes run.
+func (h *harness) refreshing() int {
+	r := &h.cache.refreshes
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.count
+}
+
 // A refresh that hangs ends by itself, and Close of the cache and of the database end
 // it and wait for it. Seen to fail without refreshTime, without refreshes.close, and
 // without leave in connector.Close.
@@ -152,23 +160,23 @@ func TestSWREnds(t *testing.T) {
 		h.fake.Inject(fakedb.Fault{Method: "Query", Gate: fakedb.NewGate()})
 		h.want("expired", swrRead, 1, true, true)
 		synctest.Wait()
-		wantSame(h.t, "running", 1, h.cache.refreshes.count)
+		wantSame(h.t, "running", 1, h.refreshing())
 	}
 	inBubble(t, Config{}, func(h *harness) {
 		hang(h)
 		time.Sleep(refreshTime)
 		synctest.Wait()
-		wantSame(h.t, "running after its time", 0, h.cache.refreshes.count)
+		wantSame(h.t, "running after its time", 0, h.refreshing())
 	})
 	inBubble(t, Config{}, func(h *harness) {
 		hang(h)
 		_ = h.cache.Close()
-		wantSame(h.t, "running after Cache.Close", 0, h.cache.refreshes.count)
+		wantSame(h.t, "running after Cache.Close", 0, h.refreshing())
 	})
 	inBubble(t, Config{}, func(h *harness) {
 		hang(h)
 		_ = h.Close()
-		wantSame(h.t, "running after DB.Close", 0, h.cache.refreshes.count)
+		wantSame(h.t, "running after DB.Close", 0, h.refreshing())
 	})
 }
 
