@@ -129,9 +129,9 @@ func (s *Store[V]) letGoElsewhere(h *shard[V]) bool {
 // was asked for goes on to Ristretto, if it can be told, and the rest goes. It
 // reports false where nothing is left. The caller holds h.order.
 func (s *Store[V]) letGo(h *shard[V]) bool {
-	for {
+	for now := s.now(); ; {
 		h.mu.Lock()
-		gone := s.release(h)
+		gone := s.release(h, now)
 		h.mu.Unlock()
 		switch {
 		case gone:
@@ -147,16 +147,16 @@ func (s *Store[V]) letGo(h *shard[V]) bool {
 			continue
 		}
 		s.withdraw(h, a.ticket())
-		s.countLost(a)
+		s.countLost(a, now)
 		return true
 	}
 }
 
 // displace is charge for where there is no room: it lets go of the oldest of the
 // shard as long as nobody asked for them. The caller holds h.order, and h.mu for writing.
-func (s *Store[V]) displace(h *shard[V], n int64) bool {
+func (s *Store[V]) displace(h *shard[V], n, now int64) bool {
 	for s.bytes.Load() > s.maxBytes-n {
-		if !s.release(h) {
+		if !s.release(h, now) {
 			return false
 		}
 	}
@@ -166,7 +166,7 @@ func (s *Store[V]) displace(h *shard[V], n int64) bool {
 // release lets the oldest item on probation of a shard go, without a look into its
 // memory. It reports false where none is left or somebody asked for it: then it is
 // the first of h.waiting. The caller holds h.order, and h.mu for writing.
-func (s *Store[V]) release(h *shard[V]) bool {
+func (s *Store[V]) release(h *shard[V], now int64) bool {
 	whole := h.mark()
 	for h.live > 0 {
 		a := h.waiting[0]
@@ -184,15 +184,15 @@ func (s *Store[V]) release(h *shard[V]) bool {
 			cost = rec.it.Cost
 		}
 		s.drop(h, a.hash, rec, cost)
-		s.countLost(a)
+		s.countLost(a, now)
 		return true
 	}
 	return false
 }
 
 // countLost counts an item that had to go, unless it has expired.
-func (s *Store[V]) countLost(a announcement) {
-	if _, alive := s.ttl(a.expires); alive {
+func (s *Store[V]) countLost(a announcement, now int64) {
+	if a.expires == 0 || a.expires > now {
 		s.evictions.Add(1)
 	}
 }

@@ -137,10 +137,10 @@ func (s *Store[V]) ttl(expires int64) (time.Duration, bool) {
 }
 
 // publish makes it the item of its hash, visible to Find, and charges it, if it is
-// storable and there is room, or some that its shard has nothing better to do with. It says whether Ristretto holds a ticket of the item
-// that was removed for it. An item that it publishes is to be announced. The caller
-// holds h.order.
-func (s *Store[V]) publish(h *shard[V], it *Item[V], storable bool) (t ticket, replaced bool, o outcome) {
+// storable and there is room, or items of its shard that nobody asked for make some.
+// It says whether Ristretto holds a ticket of the item that was removed for it. An item
+// that it publishes is to be announced. The caller holds h.order.
+func (s *Store[V]) publish(h *shard[V], it *Item[V], now int64, storable bool) (t ticket, replaced bool, o outcome) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
@@ -162,7 +162,7 @@ func (s *Store[V]) publish(h *shard[V], it *Item[V], storable bool) (t ticket, r
 	switch {
 	case !storable:
 		return t, replaced, refused
-	case !s.charge(it.Cost+overhead) && !s.displace(h, it.Cost+overhead):
+	case !s.charge(it.Cost+overhead) && !s.displace(h, it.Cost+overhead, now):
 		return t, replaced, crowded
 	}
 	// No ticket carries 0, so that the zero ticket is nobody's.

@@ -83,7 +83,7 @@ func stall(tb testing.TB, s *Store[value]) (resume func()) {
 	plug := item(hashIn(stallShard, 1<<20), 1, 0)
 	h := s.shard(plug.Hash)
 	h.order.Lock()
-	t, _, o := s.publish(h, plug, true)
+	t, _, o := s.publish(h, plug, now(), true)
 	h.move(h.records[plug.Hash], queued, -1)
 	h.mu.RLock()
 	resume = sync.OnceFunc(func() {

@@ -241,15 +241,16 @@ func (s *Store[V]) touch(hash uint64) {
 // could go is being worked on, and after [Store.Close]. Whatever it returns, no item of the hash that was born
 // earlier is left: better none than one that is known to be out of date.
 func (s *Store[V]) Put(it *Item[V]) bool {
-	_, alive := s.ttl(it.Expires)
+	now := s.now()
+	alive := it.Expires == 0 || it.Expires > now
 	fits := it.Cost >= 0 && it.Cost <= s.largest-overhead
 	h := s.shard(it.Hash)
 	h.order.Lock()
 	defer h.order.Unlock()
 
-	t, replaced, outcome := s.publish(h, it, alive && fits)
+	t, replaced, outcome := s.publish(h, it, now, alive && fits)
 	for outcome == crowded && s.makeRoom(h, it.Cost+overhead) {
-		t, _, outcome = s.publish(h, it, true) // Others may have taken the room.
+		t, _, outcome = s.publish(h, it, now, true) // Others may have taken the room.
 	}
 	if replaced {
 		s.keeper.Del(it.Hash)
