@@ -88,6 +88,9 @@ func (c *conn) answer(ctx context.Context, text string, args []driver.NamedValue
 	if !q.set.refresh {
 		if result := c.cache.lookup(q); result != nil {
 			if err := ctx.Err(); err != nil {
+				if c.trace != nil {
+					c.trace.out.Kind = Hit
+				}
 				return nil, err // As the parent would have it.
 			}
 			return q.hit(result), nil
@@ -185,7 +188,7 @@ func (q *call) miss() (driver.Rows, error) {
 	c := q.conn
 	q.born = c.cache.now()
 	if c.trace != nil {
-		c.trace.out.Kind = Miss
+		c.trace.missed(q)
 	}
 	if c.schemaDue(q.born) {
 		if _, err := c.use(q.ctx); err != nil {
@@ -281,7 +284,7 @@ func (c *conn) pass(ctx context.Context, text string, args []driver.NamedValue, 
 		c.counters.bypasses[reason].Add(1)
 	}
 	if c.trace != nil {
-		c.trace.out.Kind, c.trace.out.Reason = Bypassed, reason
+		c.trace.bypassed(reason)
 	}
 	if err != nil {
 		return nil, err
@@ -299,6 +302,9 @@ func (c *conn) queryEffect(ctx context.Context, text string, args []driver.Named
 		return nil, err
 	}
 	c.refreshSchema(ctx)
+	if c.trace != nil {
+		c.trace.bypassed(reasonStatement + Reason(p.Reason))
+	}
 	e, err := c.start(ctx, p, len(args))
 	if err != nil {
 		return nil, err
@@ -309,9 +315,6 @@ func (c *conn) queryEffect(ctx context.Context, text string, args []driver.Named
 	if err != nil {
 		e.done(nil, err)
 		return nil, err
-	}
-	if c.trace != nil {
-		c.trace.out.Kind, c.trace.out.Reason = Bypassed, reasonStatement+Reason(analysis.NotRead)
 	}
 	if p.Kind == analysis.Pass {
 		c.counters.bypasses[reasonStatement+Reason(p.Reason)].Add(1)

@@ -27,12 +27,17 @@ const (
 
 func newHarness(t testing.TB, cfg Config) *harness {
 	t.Helper()
+	return newHarnessOn(t, cfg, fakedb.SQLite3())
+}
+
+func newHarnessOn(t testing.TB, cfg Config, profile fakedb.Profile) *harness {
+	t.Helper()
 	cfg.Dialect, cfg.NoCatalog = SQLite, true
 	cache, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	fake, err := fakedb.New(fakedb.SQLite3())
+	fake, err := fakedb.New(profile)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -64,8 +64,8 @@ func Refresh(ctx context.Context) context.Context {
 }
 
 // WithTTL returns a context whose queries are cached for at most ttl when they
-// are filled, instead of [Config.TTL], and are served nothing older than that.
-// Negative: no expiry. Zero takes the hint back.
+// are filled, instead of [Config.TTL], and are served nothing older than that but
+// what swr or stale-if-error allow. Negative: no expiry. Zero takes the hint back.
 func WithTTL(ctx context.Context, ttl time.Duration) context.Context {
 	return withHints(ctx, func(h *hints) { h.ttl = ttl })
 }

@@ -105,16 +105,20 @@ func closedFile(err error) bool {
 
 // errorCode is the code of a SQLite driver's error: a field with go-sqlite3, a
 // method with others.
-func errorCode(err error) (int, bool) {
-	if coded, ok := err.(interface{ Code() int }); ok {
+func errorCode(failure error) (int, bool) {
+	if coded, ok := failure.(interface{ Code() int }); ok {
 		return coded.Code(), true
 	}
-	v := reflect.Indirect(reflect.ValueOf(err))
+	v := reflect.Indirect(reflect.ValueOf(failure))
 	if v.Kind() != reflect.Struct {
 		return 0, false
 	}
-	code := v.FieldByName("Code")
-	if !code.IsValid() || !code.CanInt() {
+	field, ok := v.Type().FieldByName("Code")
+	if !ok {
+		return 0, false
+	}
+	code, err := v.FieldByIndexErr(field.Index) // It may be behind a nil pointer.
+	if err != nil || !code.CanInt() {
 		return 0, false
 	}
 	return int(code.Int()), true

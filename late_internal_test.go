@@ -197,7 +197,7 @@ func TestSWRFails(t *testing.T) {
 				h.seed("UPDATE t SET a = 2")
 				h.fake.Inject(fault)
 				h.want("expired", swrRead, 1, true, true)
-				synctest.Wait()
+				time.Sleep(2 * refreshPause)
 				h.want("its refresh has failed", swrRead, 1, true, true)
 				synctest.Wait()
 				h.want("refreshed", swrRead, 2, true, false)

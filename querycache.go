@@ -324,6 +324,9 @@ func (c *Cache) fill(f *filling, it *item) (refused Reason) {
 	for _, w := range e.words[1:] {
 		w.tagged.add(c.store, it)
 	}
+	if c.watched.Load() {
+		c.graves.refill(it.Hash)
+	}
 	return ReasonNone
 }
 

@@ -86,6 +86,11 @@ func (q *call) whole(parent driver.Rows, rec *rowset.Recorder, cancel context.Ca
 	it.Value.result = rec.Result()
 	result := &it.Value.result
 	if err != nil {
+		c.counters.rejected.Add(1)
+		c.counters.spent(c.cache.now() - q.born)
+		if c.trace != nil {
+			c.trace.out.Refused, c.trace.failed = ReasonCutShort, err
+		}
 		failed := &closing{err: err}
 		failed.Open(result)
 		return failed
@@ -164,8 +169,8 @@ func (c *conn) fill(f *filling, it *item) (refused Reason) {
 // recording on as long as the result can still be stored.
 func (q *call) stream(r *stream, rec *rowset.Recorder) driver.Rows {
 	c := q.conn
-	if q.set.refresh && !q.hints.background {
-		c.cache.forget(q.hash) // It is not known yet if there will be a new one.
+	if (q.set.refresh || q.expired) && !q.hints.background {
+		c.cache.forget(q.hash) // It is not known yet if there will be a new one, and the old one is older.
 	}
 	c.open++
 	r.rec, r.ctx = rec, q.ctx

@@ -14,6 +14,11 @@ const (
 	maxRefreshes = 16
 	// refreshTime bounds one refresh.
 	refreshTime = 30 * time.Second
+	// refreshPause is how long an entry whose refresh has failed is left alone.
+	refreshPause = time.Second
+	// leaveTime bounds the wait for refreshes that were told to end: a driver may
+	// not listen.
+	leaveTime = 5 * time.Second
 )
 
 // refreshes are the queries that run in the background to replace entries that
@@ -45,7 +50,7 @@ type refresh struct {
 // that can be done: a new connection is one of the scope that the call's began in.
 func (r *refreshes) ask(q *call, it *item) bool {
 	c := q.conn
-	if c.scope != c.home || c.scope.over != nil {
+	if c.scope != c.home || c.scope.over != nil || c.source.unfit.Load() {
 		return false
 	}
 	if _, running := r.running.Load(q.hash); running {
@@ -76,9 +81,16 @@ func (r *refreshes) ask(q *call, it *item) bool {
 // run runs a refresh. Whatever it fails with, the entry stays as it was: the next
 // reader tries again, or asks the database itself.
 func (r *refreshes) run(job *refresh) {
+	refreshed := false
 	defer func() {
 		if p := recover(); p != nil {
 			r.cache.complain("querycache: a driver panicked while a result was refreshed", "panic", fmt.Sprintf("%T", p))
+		}
+		if !refreshed {
+			select {
+			case <-time.After(refreshPause): // It counts as running: nobody tries again at once.
+			case <-job.ctx.Done():
+			}
 		}
 		job.cancel()
 		r.mu.Lock()
@@ -90,15 +102,34 @@ func (r *refreshes) run(job *refresh) {
 	c := newConn(job.connector)
 	c.counters = &r.counters
 	defer func() { _ = c.Close() }()
-	if _, err := c.use(job.ctx); err != nil || c.scope != job.scope {
+	if _, err := c.use(job.ctx); err != nil || c.scope != job.scope || !c.mayRefresh(job.ctx) {
 		return
 	}
+	fills := r.counters.fills.Load()
 	rows, closeStmt, err := c.refresh(job)
 	if err != nil {
 		return
 	}
 	defer closeStmt()
 	drain(job.ctx, rows)
+	refreshed = r.counters.fills.Load() > fills // Or that of another: then there is less to wait for.
+}
+
+// mayRefresh reports whether a reader beside the application's own connections can
+// make none of their writes fail: in WAL mode SQLite's readers and writers do not lock
+// each other out.
+func (c *conn) mayRefresh(ctx context.Context) bool {
+	if c.cache.config.NoCatalog {
+		return true // Nothing is asked of the database.
+	}
+	mode, err := (&engine{conn: c.parent.conn}).Query(ctx, "PRAGMA journal_mode")
+	if err == nil && len(mode) == 1 && mode[0][0] == "wal" {
+		return true
+	}
+	if err == nil {
+		c.source.unfit.Store(true)
+	}
+	return false
 }
 
 // refresh runs the query of a refresh, as database/sql would.
@@ -138,18 +169,33 @@ func drain(ctx context.Context, rows driver.Rows) {
 	_ = rows.Close()
 }
 
-// leave ends the refreshes of a connector, or all of them, and waits for them.
+// leave ends the refreshes of a connector, or all of them, and waits for them, so
+// long as the driver listens.
 func (r *refreshes) leave(cn *connector) {
 	r.mu.Lock()   // One that is being added is there, or finds its connector closed.
 	r.mu.Unlock() //nolint:staticcheck // Nothing is guarded: it is waited for.
+	var jobs []*refresh
 	r.running.Range(func(_, v any) bool {
 		job := v.(*refresh) //nolint:forcetypeassert // Only refreshes are stored.
 		if cn == nil || job.connector == cn {
 			job.cancel()
-			<-job.done
+			jobs = append(jobs, job)
 		}
 		return true
 	})
+	if len(jobs) == 0 {
+		return
+	}
+	late := time.NewTimer(leaveTime)
+	defer late.Stop()
+	for _, job := range jobs {
+		select {
+		case <-job.done:
+		case <-late.C:
+			r.cache.complain("querycache: a driver does not end its queries when their context does")
+			return
+		}
+	}
 }
 
 func (r *refreshes) close() {

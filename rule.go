@@ -47,13 +47,17 @@ type Rule struct {
 	TTL time.Duration
 
 	// SWR (stale while revalidate) is for how long after it has expired a result
-	// is still served while it is refreshed in the background. It is not served
-	// once a table that it depends on was written. Default: not at all.
+	// is still served while it is refreshed in the background, on a connection
+	// beside those of the application. It is not served once a table that it depends
+	// on was written. With SQLite: only in WAL mode without a shared cache, where
+	// readers lock no writer out. Default: not at all.
 	SWR time.Duration
 
 	// StaleIfError is for how long after it has expired a result is still served
 	// when the database cannot be reached. It is not served once a table that it
-	// depends on was written. Default: not at all.
+	// depends on was written, nor where database/sql gets no connection to begin
+	// with: a driver with a ConnectHook, or one without a name, connects at once.
+	// Default: not at all.
 	StaleIfError time.Duration
 
 	// MaxBytes bounds a result that is cached, in bytes, up to half of

@@ -37,6 +37,7 @@ type source struct {
 	noUndo   bool        // ROLLBACK undoes nothing
 	hooked   bool        // the application may have done something to each new connection
 	listen   bool        // the authorizer's slot is free
+	unfit    atomic.Bool // for refreshes: a reader beside the others would lock them out
 	shape    atomic.Pointer[shape]
 
 	mu     sync.Mutex // guards scopes
@@ -128,6 +129,7 @@ func (s *source) readDSN(dsn string) {
 	// them, and a new one may have its name: entries end with connections.
 	s.eager = memory
 	s.private.Store(memory)
+	s.unfit.Store(strings.Contains(query, "cache=shared")) // Its tables are locked by readers.
 	s.uncommit = strings.Contains(query, "read_uncommitted")
 	s.noUndo = strings.Contains(query, "_journal_mode=off") || strings.Contains(query, "_journal=off")
 }

@@ -1,6 +1,7 @@
 package querycache
 
 import (
+	"math"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -104,12 +105,13 @@ const stripes = 8
 // Stats returns the counts so far.
 func (c *Cache) Stats() Stats {
 	s := Stats{BypassReasons: make(map[Reason]uint64)}
+	var asked, saved uint64
 	for i := range c.stripes {
 		n := &c.stripes[i]
 		s.Hits += n.hits.Load()
 		s.Stale += n.stale.Load()
-		s.DatabaseTime += time.Duration(n.asked.Load())
-		s.TimeSaved += time.Duration(n.saved.Load())
+		asked += n.asked.Load()
+		saved += n.saved.Load()
 		s.Misses += n.misses.Load()
 		s.Coalesced += n.coalesced.Load()
 		s.Fills += n.fills.Load()
@@ -122,10 +124,13 @@ func (c *Cache) Stats() Stats {
 			}
 		}
 	}
+	s.DatabaseTime = time.Duration(min(asked, math.MaxInt64))
+	s.TimeSaved = time.Duration(min(saved, math.MaxInt64))
 	background := &c.refreshes.counters
 	s.Refreshes = background.misses.Load()
 	s.Fills += background.fills.Load()
 	s.RejectedFills += background.rejected.Load()
+	s.Invalidations += background.invalidations.Load()
 	entries, cost, evictions := c.store.Stats()
 	s.Entries, s.CostBytes, s.Evictions = uint64(entries), cost, evictions
 	return s

@@ -163,9 +163,9 @@ func (r *stream) Next(dest []driver.Value) error {
 		r.rec = nil
 	}
 	if r.end != nil {
-		return rethrow(r.end)
+		return rethrow(r.noted(r.end))
 	}
-	err := r.rows.Next(dest)
+	err := r.noted(r.waited(dest))
 	switch {
 	case !r.recording:
 	case err == nil:
@@ -177,6 +177,27 @@ func (r *stream) Next(dest []driver.Value) error {
 		r.end = io.EOF
 	default:
 		r.drop(ReasonCutShort)
+	}
+	return err
+}
+
+// waited asks the parent for a row, and adds to how long it was waited for where
+// somebody will know.
+func (r *stream) waited(dest []driver.Value) error {
+	if !r.recording && r.trace == nil {
+		return r.rows.Next(dest)
+	}
+	now := r.rows.conn.cache.now
+	began := now()
+	err := r.rows.Next(dest)
+	r.took += now() - began
+	return err
+}
+
+// noted notes for whoever traces what ended the rows.
+func (r *stream) noted(err error) error {
+	if r.trace != nil && err != nil && err != io.EOF { //nolint:errorlint // By identity, as database/sql does.
+		r.trace.failed = err
 	}
 	return err
 }
@@ -208,8 +229,11 @@ func ended(parent driver.Rows, err error) bool {
 
 // drop gives the recording up.
 func (r *stream) drop(why Reason) {
-	r.recording, r.filling = false, filling{}
 	c := r.rows.conn
+	if why == ReasonTooLarge {
+		c.cache.forget(r.filling.hash) // What is stored is older, and would not be replaced.
+	}
+	r.recording, r.filling = false, filling{}
 	c.counters.rejected.Add(1)
 	c.counters.spent(r.took)
 	if r.trace != nil {

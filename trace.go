@@ -95,10 +95,12 @@ type Outcome struct {
 }
 
 // WithTrace returns a context whose queries tell f what became of them: once for
-// each query, in its own goroutine, before Query returns, or for rows that are
-// handed out as they come, when they are closed. Where database/sql tries another
-// connection, each try tells. A later trace takes the place of an earlier one; nil
-// takes it back. f must not use the connection or the transaction of the query.
+// each query, before Query returns, or for rows that are handed out as they come,
+// when they are closed. That is in the goroutine of the query, but for rows that
+// database/sql closes since their context has ended. Where database/sql tries
+// another connection, each try tells; a driver that panics does not. A later trace
+// takes the place of an earlier one; nil takes it back. f must not use the
+// connection or the transaction of the query.
 func WithTrace(ctx context.Context, f func(Outcome)) context.Context {
 	return derive(ctx, func(h *hints) { h.trace = f })
 }
@@ -110,6 +112,8 @@ type tracing struct {
 	plan  *plan
 	hints *hints
 	out   Outcome
+
+	failed error // what ended the rows
 }
 
 // traced is answer for a query that is watched.
@@ -125,13 +129,9 @@ func (c *conn) traced(ctx context.Context, told func(Outcome), text string, args
 	if isSkip(err) {
 		return rows, err // It comes back through a prepared statement.
 	}
-	if r, ok := rows.(*stream); ok {
-		t.missed(&c.call)
-		if r.trace == t {
-			return rows, err // To be told when they are closed.
-		}
+	if r, ok := rows.(*stream); ok && r.trace == t {
+		return rows, err // To be told when they are closed.
 	}
-	t.missed(&c.call)
 	t.tell(time.Duration(c.cache.now()-began), err)
 	return rows, err
 }
@@ -143,6 +143,7 @@ func (q *call) traced(k Kind, result *rowset.Result) {
 		return
 	}
 	t.out.Kind, t.out.Size = k, result.Size()
+	t.out.Reason, t.out.InvalidatedBy = ReasonNone, ""
 	if k != Hit {
 		return
 	}
@@ -155,11 +156,14 @@ func (q *call) traced(k Kind, result *rowset.Result) {
 	}
 }
 
-// missed notes why a query of a connection is a miss, if it is one.
+// bypassed notes why the cache was not asked.
+func (t *tracing) bypassed(why Reason) {
+	t.out.Kind, t.out.Reason, t.out.InvalidatedBy = Bypassed, why, ""
+}
+
+// missed notes why a query is a miss, before what it brings is stored.
 func (t *tracing) missed(q *call) {
-	if t.out.Kind != Miss || t.out.Reason != ReasonNone {
-		return
-	}
+	t.out.Kind = Miss
 	c := t.conn.cache
 	switch {
 	case q.set.refresh:
@@ -192,6 +196,9 @@ func (t *tracing) stored(it *item, refused Reason) {
 // tell tells whoever watches. Waited is how long the query took so far.
 func (t *tracing) tell(waited time.Duration, err error) {
 	o := &t.out
+	if err == nil {
+		err = t.failed
+	}
 	o.Err, o.Rule = err, -1
 	if o.Kind == Bypassed || o.Kind == Miss {
 		o.Database = waited
@@ -271,6 +278,13 @@ func (g *graves) at(hash uint64) *atomic.Pointer[grave] { return &g[hash%uint64(
 func (g *graves) bury(it *item) {
 	if by := it.Value.killer(); by != "" {
 		g.at(it.Hash).Store(&grave{it.Hash, by})
+	}
+}
+
+// refill takes the note of an entry back that was stored anew.
+func (g *graves) refill(hash uint64) {
+	if g.find(hash) != "" {
+		g.at(hash).Store(nil)
 	}
 }
 
