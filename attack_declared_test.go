@@ -121,3 +121,15 @@ func TestHintsDeclaredByTriggerOnly(t *testing.T) {
 		t.Error("served")
 	}
 }
+
+// That no row was changed says nothing of what a write declares. Seen to fail with
+// tune leaving NoRowsUndone as it is.
+func TestHintsDeclaredWithoutRows(t *testing.T) {
+	s := newStage(t, family)
+	tagged := s.with(querycache.WithTags(t.Context(), "x"))
+	tagged.entry(sumB)
+	s.exec("/* querycache: tags=x */ UPDATE a SET v = 1 WHERE 0")
+	tagged.fresh(sumB)
+	s.exec("UPDATE a SET v = 1 WHERE 0 -- querycache: ttl=1s")
+	tagged.hit(sumB)
+}
