@@ -11,7 +11,7 @@ func TestHintsDeclaredWrites(t *testing.T) {
 	for name, f := range map[string]func(s *stage) bool{ // reports whether it must invalidate
 		"exec": func(s *stage) bool { s.exec(upd); return true },
 		"returning": func(s *stage) bool {
-			r, err := s.db.QueryContext(t.Context(), upd+" RETURNING v")
+			r, err := s.db.QueryContext(t.Context(), upd+" RETURNING v") //nolint:rowserrcheck // What it does to others is looked at.
 			s.must(r, err)
 			for r.Next() {
 			}
@@ -19,7 +19,7 @@ func TestHintsDeclaredWrites(t *testing.T) {
 			return true
 		},
 		"returning closed early": func(s *stage) bool {
-			r, err := s.db.QueryContext(t.Context(), upd+" RETURNING v")
+			r, err := s.db.QueryContext(t.Context(), upd+" RETURNING v") //nolint:rowserrcheck // What it does to others is looked at.
 			s.must(r, err)
 			s.must(nil, r.Close())
 			return true
@@ -52,7 +52,7 @@ func TestHintsDeclaredWrites(t *testing.T) {
 			st, err := s.db.Prepare(upd)
 			s.must(st, err)
 			tx := s.begin()
-			s.must(tx.Stmt(st).Exec())
+			s.must(tx.Stmt(st).Exec()) //nolint:sqlclosecheck // With its transaction.
 			s.must(nil, tx.Commit())
 			return true
 		},
@@ -98,7 +98,7 @@ func TestHintsDeclaredInFlight(t *testing.T) {
 	s := newStage(t, family)
 	tagged := s.with(querycache.WithTags(t.Context(), "x"))
 	tagged.entry(sumB)
-	r, err := s.db.QueryContext(t.Context(), "/* querycache: tags=x */ UPDATE a SET v = v + 1 RETURNING v")
+	r, err := s.db.QueryContext(t.Context(), "/* querycache: tags=x */ UPDATE a SET v = v + 1 RETURNING v") //nolint:rowserrcheck // What it does to others is looked at.
 	s.must(r, err)
 	_, told := tagged.read(sumB)
 	if told != "bypass: write in flight" {

@@ -202,8 +202,10 @@ func TestHintsShapes(t *testing.T) {
 			}
 		}
 	}
-	for _, q := range []string{"/*+ querycache: bypass */ " + sumA, "/*! querycache: bypass */ " + sumA, "/** querycache: bypass */ " + sumA,
-		sumA + " /*/ querycache: bypass */", "/* /* querycache: bypass */ " + sumA, sumA + " WHERE '-- querycache: bypass' <> ''"} {
+	for _, q := range []string{
+		"/*+ querycache: bypass */ " + sumA, "/*! querycache: bypass */ " + sumA, "/** querycache: bypass */ " + sumA,
+		sumA + " /*/ querycache: bypass */", "/* /* querycache: bypass */ " + sumA, sumA + " WHERE '-- querycache: bypass' <> ''",
+	} {
 		if _, told := s.read(q); told == "bypass: hint" {
 			t.Errorf("%.80q: %s", q, told)
 		}

@@ -219,7 +219,7 @@ func (c *conn) plan(ctx context.Context, text string) *plan {
 			return c.cache.plans.alias(p, text)
 		}
 	}
-	if p := c.transaction.plans[text]; p != nil {
+	if p := c.plans[text]; p != nil {
 		return p
 	}
 	a, at := c.analyse(ctx, text)
@@ -228,7 +228,7 @@ func (c *conn) plan(ctx context.Context, text string) *plan {
 		s = c.source.shared
 	}
 	p := newPlan(s, a, canonical, at)
-	c.transaction.remember(p, text)
+	c.remember(p, text)
 	if p.Volatile || !c.current(at) || c.scope == nil {
 		return p.called(text)
 	}
