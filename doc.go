@@ -92,8 +92,9 @@
 // query has it refreshed in the background, and within stale-if-error when the database
 // cannot be reached. A refresh has a connection of its own, 30 seconds at most, and ends
 // with the cache or the database; 16 run at the same time. A query that finds none to be
-// had asks the database itself. Sessions that a new connection would not have, and
-// databases in memory, are not served late by swr.
+// had asks the database itself. Sessions that a new connection would not have, databases
+// in memory, and SQLite files that are not in WAL mode or have a shared cache, where a
+// reader locks writers out, are not served late by swr.
 //
 // # Seeing what it does
 //
