@@ -83,5 +83,5 @@ suites: ## sqlx's and go-sqlite3's own tests, direct and through the cache
 	go run ./internal/suites
 
 .PHONY: scenarios
-scenarios: ## which acceptance scenario has which test, and why the others have none
+scenarios: ## which documented behaviour has which test, by number, and why others have none
 	@go test -count=1 -v -run='^TestScenarioList$$' .

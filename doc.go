@@ -82,8 +82,9 @@
 //	white    = /* space, tab, newline, vertical tab, form feed or carriage return */ .
 //
 // No duration is negative, those of swr and stale-if-error are not zero, nor is a size.
-// KB is 1000 bytes and KiB is 1024. A key stands once in all hints of a statement. On a
-// statement that writes, tables and tags are written too, and the rest means nothing.
+// KB is 1000 bytes and KiB is 1024. A key stands once in all hints of a statement. In the
+// comment of a statement that writes, tables and tags are written too, and the rest means
+// nothing; what a context hints is for reads alone.
 //
 // # Serving late
 //

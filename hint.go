@@ -74,7 +74,8 @@ func WithTTL(ctx context.Context, ttl time.Duration) context.Context {
 // to one of them makes the results invalid. It adds to what the queries are known
 // to read and to the tables of the contexts that ctx was derived from. A view stands
 // for the tables behind it. Names are compared without a schema and whatever their
-// case; each is remembered for good, up to 65,536.
+// case; each is remembered for good, up to 65,536. It means nothing to a statement
+// that writes.
 func WithTables(ctx context.Context, tables ...string) context.Context {
 	return withHints(ctx, func(h *hints) {
 		h.tables = sorted(slices.Concat(h.tables, fold(tables)))
@@ -83,7 +84,8 @@ func WithTables(ctx context.Context, tables ...string) context.Context {
 }
 
 // WithTags returns a context whose results carry these tags too, beside those of
-// the contexts that ctx was derived from: see [Cache.InvalidateTags].
+// the contexts that ctx was derived from: see [Cache.InvalidateTags]. It means
+// nothing to a statement that writes.
 func WithTags(ctx context.Context, tags ...string) context.Context {
 	return withHints(ctx, func(h *hints) {
 		h.tags = sorted(slices.Concat(h.tags, tags))

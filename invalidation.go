@@ -251,7 +251,12 @@ func (c *Cache) InvalidateQuery(query string, args ...any) {
 		}
 	})
 	if known {
-		c.eachScope(func(s *scope) { c.forget(s.hash(hash)) })
+		c.eachScope(func(s *scope) {
+			if it := c.store.Peek(s.hash(hash)); it != nil {
+				c.reaper.ended(it) // For whoever traces.
+				c.store.Delete(it)
+			}
+		})
 	}
 	c.counters.invalidations.Add(1)
 }

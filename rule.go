@@ -14,7 +14,9 @@ import (
 // them. All of Tables, Fingerprint and Match that are set must hold; a rule
 // that sets none of them matches every read. Of [Config.Rules] the first that
 // matches a statement is in force. Rules are about reads: what a statement
-// writes always invalidates.
+// writes always invalidates. A rule has to set something beside what it matches,
+// Deny stands alone, and SWR and StaleIfError need an expiry: [New] and [Register]
+// answer a *[ConfigError] otherwise.
 type Rule struct {
 	// Tables matches statements that read one of these tables or views. With
 	// Allow: statements that read nothing but these tables, or views over them.

@@ -9,18 +9,17 @@ import (
 	"github.com/querycache/querycache/internal/analysis"
 )
 
-// Reason is why a read was not served from the cache although it could have
-// been asked.
+// Reason is why a read was not served from the cache, or its result not stored.
 type Reason int
 
-// The reasons. Those up to ReasonOpenStatement depend on the moment. Further ones
-// depend on the statement: Reason.String names them.
+// The reasons. Those beyond them tell what about a statement cannot be cached:
+// String names them.
 const (
 	ReasonNone          Reason = iota
 	ReasonDisabled             // SetEnabled(false), or after Close
 	ReasonTransaction          // inside a transaction
 	ReasonSession              // the state of the connection cannot be told, or it reads what is not committed
-	ReasonHint                 // Bypass
+	ReasonHint                 // Bypass, or a comment with bypass or ttl=0
 	ReasonArguments            // an argument cannot be compared
 	ReasonInFlight             // one of its tables is being written
 	ReasonOpenStatement        // another statement of the connection is open and may pin an older snapshot
@@ -30,14 +29,14 @@ const (
 	ReasonUnhinted             // Config.Mode is HintedOnly, and nothing hints
 
 	// Why a read that could be served was not: see Outcome.
-	ReasonCold        // nothing was stored
+	ReasonCold        // nothing was stored, or it was purged or evicted
 	ReasonExpired     // what was stored has expired
 	ReasonInvalidated // what was stored is not valid any more
 	ReasonRefresh     // the database was to be asked
 
 	// Why a result was not stored: see Outcome.
 	ReasonWritten  // something it depends on was written meanwhile
-	ReasonTooLarge // it is larger than MaxEntryBytes
+	ReasonTooLarge // it is larger than MaxEntryBytes, or than a hint or a rule allows
 	ReasonCutShort // its rows were not read to the end, or ended with an error
 	ReasonNoRoom   // there is no memory for it, or the cache is closed
 

@@ -41,7 +41,7 @@ func (k Kind) String() string {
 }
 
 // Outcome is what became of one query: see [WithTrace]. It holds no argument of
-// the query and no row.
+// the query and no row, but for what the database's error or a tag says of them.
 type Outcome struct {
 	Kind Kind
 

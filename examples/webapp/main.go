@@ -51,7 +51,7 @@ func main() {
 	flag.StringVar(&cfg.addr, "addr", "127.0.0.1:8080", "`address` to listen on")
 	flag.StringVar(&cfg.db, "db", "", "SQLite `file`; default: a temporary one, removed at exit")
 	flag.IntVar(&cfg.books, "books", 20_000, "`number` of books that a new file is filled with")
-	flag.DurationVar(&cfg.dataTTL, "data-ttl", time.Minute, "how `old` /data may be when another program writes the file")
+	flag.DurationVar(&cfg.dataTTL, "data-ttl", time.Minute, "how old /data may be, a `duration`, when another program writes the file")
 	flag.BoolVar(&cfg.nocache, "nocache", false, "open the plain driver instead of the caching one")
 	flag.Parse()
 
