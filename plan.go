@@ -228,9 +228,10 @@ func (c *conn) plan(ctx context.Context, text string) *plan {
 		s = c.source.shared
 	}
 	p := newPlan(s, a, canonical, at)
-	c.remember(p, text)
 	if p.Volatile || !c.current(at) || c.scope == nil {
-		return p.called(text)
+		p = p.called(text)
+		c.remember(p, text)
+		return p
 	}
 	c.cache.plans.put(p)
 	return c.cache.plans.alias(p, text)
@@ -326,6 +327,7 @@ const unsure = 1
 func (c *conn) schema(ctx context.Context) *catalog {
 	at := c.source.words.everything.load()
 	if c.catalog != nil && c.catalog.at == at && !c.txSchema {
+		c.scope.show(c.catalog)
 		return c.catalog
 	}
 	if c.tx != txNone && !c.txSchema {
@@ -353,10 +355,18 @@ func (c *conn) schema(ctx context.Context) *catalog {
 	cat := &catalog{Catalog: snapshot, at: at}
 	cat.checked.Store(c.cache.now())
 	c.catalog = cat
-	if c.scope != nil {
-		c.scope.catalog.Store(cat)
-	}
+	c.scope.show(cat)
 	return cat
+}
+
+// show lets the connections of a scope know a catalog, unless they know a newer one.
+func (s *scope) show(cat *catalog) {
+	for s != nil {
+		known := s.catalog.Load()
+		if known != nil && known.at >= cat.at || s.catalog.CompareAndSwap(known, cat) {
+			return
+		}
+	}
 }
 
 // refreshSchema compares the version of the schema with that of the snapshot,

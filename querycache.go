@@ -351,9 +351,9 @@ func later(t int64, d time.Duration) int64 {
 	return t + int64(d)
 }
 
-// forget frees whatever entry has this hash.
-func (c *Cache) forget(hash uint64) {
-	if it := c.store.Peek(hash); it != nil {
+// forget frees the entry that has this hash, unless its query began later than born.
+func (c *Cache) forget(hash uint64, born int64) {
+	if it := c.store.Peek(hash); it != nil && it.Born <= born {
 		c.store.Delete(it)
 	}
 }

@@ -170,7 +170,7 @@ func (c *conn) fill(f *filling, it *item) (refused Reason) {
 func (q *call) stream(r *stream, rec *rowset.Recorder) driver.Rows {
 	c := q.conn
 	if (q.set.refresh || q.expired) && !q.hints.background {
-		c.cache.forget(q.hash) // It is not known yet if there will be a new one, and the old one is older.
+		c.cache.forget(q.hash, q.born) // It is not known yet if there will be a new one.
 	}
 	c.open++
 	r.rec, r.ctx = rec, q.ctx

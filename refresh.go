@@ -122,14 +122,23 @@ func (c *conn) mayRefresh(ctx context.Context) bool {
 	if c.cache.config.NoCatalog {
 		return true // Nothing is asked of the database.
 	}
-	mode, err := (&engine{conn: c.parent.conn}).Query(ctx, "PRAGMA journal_mode")
-	if err == nil && len(mode) == 1 && mode[0][0] == "wal" {
-		return true
+	e := &engine{conn: c.parent.conn}
+	databases, err := e.Query(ctx, "SELECT name FROM pragma_database_list WHERE name <> 'temp'")
+	if err != nil {
+		return false
 	}
-	if err == nil {
-		c.source.unfit.Store(true)
+	for _, db := range databases {
+		name := strings.ReplaceAll(fmt.Sprint(db[0]), `"`, `""`)
+		mode, err := e.Query(ctx, `PRAGMA "`+name+`".journal_mode`)
+		if err != nil {
+			return false
+		}
+		if len(mode) != 1 || mode[0][0] != "wal" {
+			c.source.unfit.Store(true)
+			return false
+		}
 	}
-	return false
+	return true
 }
 
 // refresh runs the query of a refresh, as database/sql would.

@@ -68,6 +68,9 @@ func (c *Cache) source(id sourceKey, d driver.Driver) *source {
 		s.readDSN(id.dsn)
 	}
 	s.hooked = (!id.named || hasConnectHook(d)) && !c.config.NoCatalog
+	if !id.named && !c.config.NoCatalog {
+		s.unfit.Store(true) // Its cache may be a shared one: nobody tells.
+	}
 	s.listen = c.config.Authorizer != nil || id.named && !hasConnectHook(d)
 	// A weak track: databases that are opened and closed again and again do
 	// not pile up.

@@ -231,7 +231,7 @@ func ended(parent driver.Rows, err error) bool {
 func (r *stream) drop(why Reason) {
 	c := r.rows.conn
 	if why == ReasonTooLarge {
-		c.cache.forget(r.filling.hash) // What is stored is older, and would not be replaced.
+		c.cache.forget(r.filling.hash, r.filling.born) // What is stored is older, and would not be replaced.
 	}
 	r.recording, r.filling = false, filling{}
 	c.counters.rejected.Add(1)
