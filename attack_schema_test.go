@@ -13,7 +13,7 @@ import (
 	"github.com/querycache/querycache"
 )
 
-const r3view = family + `; CREATE VIEW va AS SELECT v FROM a; CREATE VIEW vv AS SELECT v FROM va; CREATE VIEW "v w" AS WITH q AS (SELECT v FROM a) SELECT * FROM q`
+const viewed = family + `; CREATE VIEW va AS SELECT v FROM a; CREATE VIEW vv AS SELECT v FROM va; CREATE VIEW "v w" AS WITH q AS (SELECT v FROM a) SELECT * FROM q`
 
 // A declared view stands for its tables in a session that only set a PRAGMA, too. Seen
 // to fail with schema not showing the connection's catalog to its scope.
@@ -21,7 +21,7 @@ func TestViewsBehindInASession(t *testing.T) {
 	for _, pragma := range []string{"PRAGMA case_sensitive_like = ON", "PRAGMA reverse_unordered_selects = ON", "ATTACH ':memory:' AS m", "CREATE TEMP TABLE tt (x)"} {
 		for _, view := range []string{"va", "vv", `"v w"`} {
 			t.Run(pragma+"/"+view, func(t *testing.T) {
-				s := newStage(t, r3view)
+				s := newStage(t, viewed)
 				c := s.conn()
 				_ = answerOf(t.Context(), c, sumB) // the schema is known
 				s.execOn(c, pragma)
@@ -48,14 +48,14 @@ func TestViewsBehindInASession(t *testing.T) {
 }
 
 // slowLoad holds a connection's last query of a load of the schema.
-type r3driver struct {
+type slowDriver struct {
 	sqlite3.SQLiteDriver
 	armed   atomic.Bool
 	reached chan struct{}
 	release chan struct{}
 }
 
-func (d *r3driver) Open(dsn string) (driver.Conn, error) {
+func (d *slowDriver) Open(dsn string) (driver.Conn, error) {
 	c, err := d.SQLiteDriver.Open(dsn)
 	if err != nil {
 		return nil, err
@@ -65,7 +65,7 @@ func (d *r3driver) Open(dsn string) (driver.Conn, error) {
 
 type slowConn struct {
 	*sqlite3.SQLiteConn
-	d *r3driver
+	d *slowDriver
 }
 
 func (c *slowConn) QueryContext(ctx context.Context, text string, args []driver.NamedValue) (driver.Rows, error) {
@@ -86,10 +86,10 @@ func containsFold(s, sub string) bool {
 }
 
 // A load of the schema that a change of it overtakes must not take the place of the
-// newer one. Seen to fail with show storing whatever comes.
+// newer one. Seen to fail where schema stored whatever came, and showed nothing else.
 func TestOlderCatalogOverNewer(t *testing.T) {
 	s := newStage(t, family)
-	d := &r3driver{reached: make(chan struct{}), release: make(chan struct{})}
+	d := &slowDriver{reached: make(chan struct{}), release: make(chan struct{})}
 
 	db := openStage(t, s.cache.Wrap(d), s.dsn)
 	take := func() *sql.Conn {
@@ -193,30 +193,19 @@ func TestLateThroughAConnector(t *testing.T) {
 	db := sql.OpenDB(cache.WrapConnector(slowConnector{"file:" + dir + "/x.db?cache=shared&_journal_mode=WAL&_busy_timeout=0"}))
 	defer db.Close()
 	db.SetMaxOpenConns(1)
-	ex := func(q string) {
-		if _, err := db.ExecContext(t.Context(), q); err != nil {
-			t.Fatal(q, err)
-		}
+	if _, err := db.ExecContext(t.Context(), "CREATE TABLE t (a); INSERT INTO t VALUES (1)"); err != nil {
+		t.Fatal(err)
 	}
-	ex("CREATE TABLE t (a)")
-	ex("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n LIMIT 200000) INSERT INTO t SELECT i FROM n")
-	const text = "/* querycache: ttl=1ms swr=1h */ SELECT count(*) FROM t AS x WHERE x.a % 7 = 1 OR x.a LIKE '%99%'"
-	for range 40 {
+	for range 20 {
 		var v int
-		if err := db.QueryRowContext(t.Context(), text).Scan(&v); err != nil {
+		if err := db.QueryRowContext(t.Context(), "/* querycache: ttl=1ms swr=1h */ SELECT a FROM t").Scan(&v); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(2 * time.Millisecond)
-		if err := db.QueryRowContext(t.Context(), text).Scan(&v); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(3 * time.Millisecond)
-		if _, err := db.ExecContext(t.Context(), "UPDATE t SET a = a WHERE rowid = 1"); err != nil {
-			t.Errorf("a write fails for a refresh: %v (%d refreshes)", err, cache.Stats().Refreshes)
-			break
-		}
 	}
-	t.Log(cache.Stats().Refreshes)
+	if st := cache.Stats(); st.Stale != 0 || st.Refreshes != 0 {
+		t.Errorf("%d refreshes, %d served late", st.Refreshes, st.Stale)
+	}
 }
 
 type slowConnector struct{ dsn string }
@@ -231,7 +220,7 @@ func (c slowConnector) Driver() driver.Driver { return &sqlite3.SQLiteDriver{} }
 func TestSchemaAgeInASession(t *testing.T) {
 	for _, pragma := range []string{"SELECT 1", "PRAGMA foreign_keys = ON", "PRAGMA case_sensitive_like = ON"} {
 		t.Run(pragma, func(t *testing.T) {
-			s := newStageWith(t, r3view, querycache.Config{CatalogMaxAge: time.Millisecond}, &tap{})
+			s := newStageWith(t, viewed, querycache.Config{CatalogMaxAge: time.Millisecond}, &tap{})
 			s.db.SetMaxOpenConns(1)
 			s.exec(pragma)
 			s.read("SELECT sum(v) FROM va")
