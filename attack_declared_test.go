@@ -111,7 +111,7 @@ func TestHintsDeclaredInFlight(t *testing.T) {
 	}
 }
 
-// A statement that writes through a trigger that keeps nothing: its declaration is lost.
+// A statement that writes through a trigger that keeps nothing has its declaration, too.
 func TestHintsDeclaredByTriggerOnly(t *testing.T) {
 	s := newStage(t, family+`; CREATE VIEW va AS SELECT v FROM a; CREATE TRIGGER tva INSTEAD OF INSERT ON va BEGIN SELECT new.v; END`)
 	tagged := s.with(querycache.WithTags(t.Context(), "x"))

@@ -12,7 +12,7 @@ import (
 const denied = "bypass: denied by rule"
 
 // A write whose hint is not understood: what it declares is unknown, and must
-// not be taken for nothing.
+// not be taken for nothing. Seen to fail with target not looking at hintErr.
 func TestHintsMalformedHintOnWrite(t *testing.T) {
 	for _, hint := range []string{"tags=x, y", "tags=x tag=y", "tables=b; tags=x", "Tags=x tll=5s"} {
 		s := newStage(t, family)
@@ -25,7 +25,7 @@ func TestHintsMalformedHintOnWrite(t *testing.T) {
 	}
 }
 
-// A leading semicolon gets by a rule's fingerprint, and takes the plain text with it.
+// A leading semicolon gets by no rule. Seen to fail with Shape keeping it.
 func TestHintsFingerprintLeadingSemicolon(t *testing.T) {
 	s := newStageWith(t, family, querycache.Config{Rules: []querycache.Rule{
 		{Fingerprint: "SELECT v FROM a WHERE v = ?", Deny: true},
@@ -46,7 +46,8 @@ func TestHintsMatchTrailing(t *testing.T) {
 	}
 }
 
-// A table whose name is no bare word, with its schema.
+// A table whose name is no bare word is known with its schema, too. Seen to fail with
+// bareNames cutting at no dots.
 func TestHintsSchemaAndOddNames(t *testing.T) {
 	schema := family + `; CREATE TABLE "order-items" (v); CREATE TABLE "2024_orders" (v); CREATE TABLE "my table" (v)`
 	for _, table := range []string{"order-items", "2024_orders", "my table"} {
@@ -81,7 +82,7 @@ func TestHintsSchemaAndOddNames(t *testing.T) {
 	}
 }
 
-// An allow-list lets through a table that it does not name.
+// An allow-list lets nothing through that it does not name. Seen to fail without dotted.
 func TestHintsAllowSuffix(t *testing.T) {
 	for _, table := range []string{"public-a", "not a"} {
 		s := newStageWith(t, family+`; CREATE TABLE "`+table+`" (v)`, querycache.Config{Rules: []querycache.Rule{
@@ -92,7 +93,7 @@ func TestHintsAllowSuffix(t *testing.T) {
 	}
 }
 
-// HintedOnly and a hint that was taken back.
+// A hint that was taken back is none. Seen to fail with every derived context hinted.
 func TestHintsHintedOnlyTakenBack(t *testing.T) {
 	s := newStageWith(t, family, querycache.Config{Mode: querycache.HintedOnly}, &tap{})
 	s.with(querycache.WithTTL(t.Context(), 0)).bypass("not hinted", sumA)
@@ -114,7 +115,8 @@ func TestHintsInvalidateQueryTrailing(t *testing.T) {
 	}
 }
 
-// A reader that asks for nothing is promised Config.TTL.
+// A reader that asks for nothing is promised Config.TTL. Seen to fail without maxAge in
+// the defaults.
 func TestHintsUnhintedReaderOlderThanConfigTTL(t *testing.T) {
 	for _, hint := range []string{"ttl=none", "ttl=1h"} {
 		s := newStageWith(t, family, querycache.Config{TTL: 20 * time.Millisecond}, &tap{})
@@ -127,7 +129,8 @@ func TestHintsUnhintedReaderOlderThanConfigTTL(t *testing.T) {
 	}
 }
 
-// A dependency on a view: a write to what it shows, and one to the view itself.
+// A declared view: a write to what it shows, and one to the view itself. Seen to fail
+// with behind returning the names alone.
 func TestHintsTablesOfView(t *testing.T) {
 	for _, write := range []string{"UPDATE a SET v = v + 1", "INSERT INTO va VALUES (7)", "/* querycache: tables=va */ UPDATE c SET v = 1"} {
 		s := newStageWith(t, family+`; CREATE VIEW va AS SELECT v FROM a;
@@ -164,7 +167,7 @@ func TestHintsMatchCalls(t *testing.T) {
 	}
 }
 
-// A fingerprint that can match nothing is a rule that denies nothing.
+// A fingerprint that can match nothing would deny nothing: it is refused.
 func TestHintsUnlexableFingerprint(t *testing.T) {
 	for _, f := range []string{"SELECT 'x FROM a", "SELECT v FROM a WHERE v = 1x"} {
 		c, err := querycache.New(querycache.Config{Rules: []querycache.Rule{{Fingerprint: f, Deny: true}}})

@@ -21,7 +21,7 @@ import (
 	"github.com/querycache/querycache/internal/fakedb"
 )
 
-// The error that the database answered must be in Outcome.Err.
+// The error that the database answered is told. Seen to fail with noted noting nothing.
 func TestLateTraceErrOfRows(t *testing.T) {
 	for _, skip := range []int{0, 1} {
 		t.Run(fmt.Sprint("row ", skip), func(t *testing.T) {
@@ -48,7 +48,8 @@ func TestLateTraceErrOfRows(t *testing.T) {
 	}
 }
 
-// rows.Close answers an error: nothing is stored, but neither Err nor Refused say so.
+// Rows whose Close fails are not stored, and that is told. Seen to fail with whole not
+// telling.
 func TestLateTraceErrOfClose(t *testing.T) {
 	inBubble(t, Config{}, func(h *harness) {
 		no := errors.New("no")
@@ -70,7 +71,7 @@ func TestLateTraceErrOfClose(t *testing.T) {
 	})
 }
 
-// Rows that come slowly: all that were awaited count.
+// Rows that come slowly: all that were awaited count. Seen to fail with waited not adding.
 func TestLateDatabaseTimeOfStream(t *testing.T) {
 	inBubble(t, Config{}, func(h *harness) {
 		for i := range 9 {
@@ -122,7 +123,8 @@ func TestLateErrorCodePanics(t *testing.T) {
 	})
 }
 
-// An entry that was invalidated long ago, filled again, and then expired and freed.
+// An entry that was invalidated long ago, filled again, and then expired and freed, is
+// told as cold. Seen to fail without refill.
 func TestLateGraveOutlivesFill(t *testing.T) {
 	inBubble(t, Config{TTL: time.Minute}, func(h *harness) {
 		h.trace(h.t.Context(), harnessRead)
@@ -142,7 +144,8 @@ func TestLateGraveOutlivesFill(t *testing.T) {
 	})
 }
 
-// Invalidations by the schema look of a refresh count.
+// Invalidations by the schema look of a refresh count. Seen to fail with Stats leaving
+// them out.
 func TestLateStatsOfRefreshInvalidations(t *testing.T) {
 	h := newHarness(t, Config{})
 	defer h.close()
@@ -160,7 +163,8 @@ func TestLateTimeSavedOverflows(t *testing.T) {
 	}
 }
 
-// One client reads the new rows, too large to be stored, and then old ones.
+// One client that has read new rows, too large to be stored, reads no old ones. Seen to
+// fail before stream and drop forgot what is older.
 func TestLateNewThenOld(t *testing.T) {
 	inBubble(t, Config{MaxEntryBytes: 4096}, func(h *harness) {
 		count := func(text string) (n int) {
@@ -412,8 +416,8 @@ func TestLateFailuresAreLeftAlone(t *testing.T) {
 }
 
 // A refresh reads beside the application's own connections. Where that would lock out
-// a writer, there is none. Seen to fail, with "database is locked", with mayRefresh
-// always true, and with "database table is locked" without unfit for a shared cache.
+// a writer ("database is locked", "database table is locked"), there is none. Seen to
+// fail with mayRefresh always true, and without unfit for a shared cache.
 func TestLateLocksNobodyOut(t *testing.T) {
 	for _, options := range []string{"?_busy_timeout=100", "?cache=shared&_journal_mode=WAL"} {
 		t.Run(options, func(t *testing.T) {

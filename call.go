@@ -108,7 +108,7 @@ func (q *call) hit(result *rowset.Result) driver.Rows {
 		n.stale.Add(1)
 	}
 	if q.conn.trace != nil {
-		q.traced(Hit, result)
+		q.answered(Hit, result)
 	}
 	return q.conn.replayed(result)
 }

@@ -112,6 +112,6 @@ func (q *call) follow(f *flight) (driver.Rows, error) {
 		return nil, nil
 	}
 	q.conn.counters.coalesced.Add(1)
-	q.traced(Coalesced, f.result)
+	q.answered(Coalesced, f.result)
 	return q.conn.replayed(f.result), nil
 }

@@ -136,8 +136,8 @@ func (c *conn) traced(ctx context.Context, told func(Outcome), text string, args
 	return rows, err
 }
 
-// traced notes a read that was answered without the database.
-func (q *call) traced(k Kind, result *rowset.Result) {
+// answered notes a read that was answered without the database.
+func (q *call) answered(k Kind, result *rowset.Result) {
 	t := q.conn.trace
 	if t == nil {
 		return
